@@ -1,0 +1,2 @@
+//! runup(1)
+fn main() {}

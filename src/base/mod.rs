@@ -1,0 +1,9 @@
+//! Values that every floor shares: no I/O, no clock, no environment.
+
+pub mod hash;
+pub mod id;
+pub mod kind;
+pub mod limits;
+pub mod monitor;
+pub mod path;
+pub mod time;

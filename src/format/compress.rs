@@ -1,0 +1,250 @@
+//! The compressors of frames: zstd, deflate, none. The only file that names them.
+//!
+//! Invariant: what [`Compressor::compress`] returns has been decoded and compared with its input.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::str::FromStr;
+
+use super::codec::DecodeError;
+
+/// How new frames are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Deflate in a zlib stream, level 1 to 9.
+    Deflate(u32),
+    /// Zstandard, level 1 to 19.
+    Zstd(i32),
+}
+
+/// How one stored frame is compressed. Its number is what the frame header stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Codec {
+    /// As it is.
+    None = 0,
+    /// A zlib stream.
+    Deflate = 1,
+    /// One zstd frame.
+    Zstd = 2,
+}
+
+impl Codec {
+    /// The codec with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::None, Self::Deflate, Self::Zstd].into_iter().find(|codec| *codec as u8 == number)
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Zstd(3)
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Deflate(level) => write!(f, "deflate:{level}"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+        }
+    }
+}
+
+/// A word that names no compression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a compression: {0:?} (zstd, zstd:1 to zstd:19, deflate, deflate:1 to deflate:9, none)")]
+pub struct CompressionError(String);
+
+impl FromStr for Compression {
+    type Err = CompressionError;
+
+    fn from_str(text: &str) -> Result<Self, CompressionError> {
+        let refused = || CompressionError(text.chars().take(80).collect());
+        let (name, level) = text.split_once(':').map_or((text, None), |(n, l)| (n, Some(l)));
+        let level_within = |most: u32, default: u32| match level {
+            None => Ok(default),
+            Some(digits) => match digits.parse::<u32>() {
+                Ok(level) if (1..=most).contains(&level) && level.to_string() == digits => Ok(level),
+                _ => Err(refused()),
+            },
+        };
+        match name {
+            "none" if level.is_none() => Ok(Self::None),
+            "deflate" => level_within(9, 6).map(Self::Deflate),
+            "zstd" => level_within(19, 3).map(|level| Self::Zstd(level.cast_signed())),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// Compresses frames, with state kept from one to the next.
+pub struct Compressor {
+    compression: Compression,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    check: Decompressor,
+    checked: Vec<u8>,
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}
+
+/// The compressor failed, or produced what does not decode to its input.
+#[derive(Debug, thiserror::Error)]
+#[error("the compressor's output does not decode to its input (bad memory?)")]
+pub struct CompressError;
+
+impl Compressor {
+    /// Prepares a compressor.
+    ///
+    /// # Errors
+    ///
+    /// The library refuses the level.
+    pub fn new(compression: Compression) -> Result<Self, CompressError> {
+        let zstd = match compression {
+            Compression::Zstd(level) => {
+                Some(zstd::bulk::Compressor::new(level).map_err(|_| CompressError)?)
+            }
+            _ => None,
+        };
+        Ok(Self { compression, zstd, check: Decompressor::default(), checked: Vec::new() })
+    }
+
+    /// Compresses `raw` into `stored`, or copies it where that saves less than a 32nd.
+    ///
+    /// The result has been decoded again and equals `raw`.
+    ///
+    /// # Errors
+    ///
+    /// It did not; nothing of it may be stored.
+    pub fn compress(&mut self, raw: &[u8], stored: &mut Vec<u8>) -> Result<Codec, CompressError> {
+        stored.clear();
+        let codec = match self.compression {
+            Compression::None => Codec::None,
+            Compression::Deflate(level) => {
+                let level = flate2::Compression::new(level);
+                let mut encoder = flate2::write::ZlibEncoder::new(std::mem::take(stored), level);
+                encoder.write_all(raw).map_err(|_| CompressError)?;
+                *stored = encoder.finish().map_err(|_| CompressError)?;
+                Codec::Deflate
+            }
+            Compression::Zstd(_) => {
+                stored.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+                let encoder = self.zstd.as_mut().ok_or(CompressError)?;
+                encoder.compress_to_buffer(raw, stored).map_err(|_| CompressError)?;
+                Codec::Zstd
+            }
+        };
+        if codec == Codec::None || stored.len() >= raw.len() - raw.len() / 32 {
+            stored.clear();
+            stored.extend_from_slice(raw);
+            return Ok(Codec::None);
+        }
+        self.check.decompress(codec, stored, raw.len(), &mut self.checked).map_err(|_| CompressError)?;
+        if self.checked == raw { Ok(codec) } else { Err(CompressError) }
+    }
+}
+
+/// Decompresses frames, with state kept from one to the next.
+#[derive(Default)]
+pub struct Decompressor {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decompressor")
+    }
+}
+
+impl Decompressor {
+    /// Decompresses `stored` into `raw`, which must come out at exactly `length` bytes.
+    ///
+    /// Allocates `length` bytes, which the caller has checked against its limit, and no more.
+    ///
+    /// # Errors
+    ///
+    /// Not of this codec, another length, or bytes after its end.
+    pub fn decompress(
+        &mut self,
+        codec: Codec,
+        stored: &[u8],
+        length: usize,
+        raw: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let fail = |what| DecodeError { what, offset: 0 };
+        raw.clear();
+        match codec {
+            Codec::None => raw.extend_from_slice(stored),
+            Codec::Deflate => {
+                let mut decoder = flate2::bufread::ZlibDecoder::new(stored);
+                let read = decoder.by_ref().take(length as u64 + 1).read_to_end(raw);
+                read.map_err(|_| fail("not a zlib stream"))?;
+                if decoder.total_in() != stored.len() as u64 {
+                    return Err(fail("bytes after the zlib stream"));
+                }
+            }
+            Codec::Zstd => {
+                let whole = zstd::zstd_safe::find_frame_compressed_size(stored);
+                if whole != Ok(stored.len()) {
+                    return Err(fail("not exactly one zstd frame"));
+                }
+                raw.reserve(length);
+                if self.zstd.is_none() {
+                    self.zstd = zstd::bulk::Decompressor::new().ok();
+                }
+                let decoder = self.zstd.as_mut().ok_or_else(|| fail("no zstd decoder"))?;
+                let decoded = decoder.decompress_to_buffer(stored, raw);
+                decoded.map_err(|_| fail("not a zstd frame of this length"))?;
+            }
+        }
+        if raw.len() == length { Ok(()) } else { Err(fail("another length than stated")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_compression_round_trips_and_refuses_other_lengths() {
+        let raw = b"fragmented ".repeat(1000);
+        for compression in [Compression::None, Compression::Deflate(6), Compression::Zstd(3)] {
+            let (mut stored, mut back) = (Vec::new(), Vec::new());
+            let codec = Compressor::new(compression)
+                .and_then(|mut compressor| compressor.compress(&raw, &mut stored))
+                .expect("compresses");
+            let mut decompressor = Decompressor::default();
+            decompressor.decompress(codec, &stored, raw.len(), &mut back).expect("decodes");
+            assert_eq!(back, raw);
+            for wrong in [0, raw.len() - 1, raw.len() + 1] {
+                assert!(decompressor.decompress(codec, &stored, wrong, &mut back).is_err());
+            }
+            stored.push(0);
+            assert!(decompressor.decompress(codec, &stored, raw.len(), &mut back).is_err());
+            assert_eq!(compression.to_string().parse(), Ok(compression));
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_stored_as_it_is() {
+        let noise: Vec<u8> = crate::base::hash::plain(b"seed").repeat(1).to_vec();
+        let mut stored = Vec::new();
+        let mut compressor = Compressor::new(Compression::default()).expect("level");
+        assert_eq!(compressor.compress(&noise, &mut stored).expect("stores"), Codec::None);
+        assert_eq!(stored, noise);
+    }
+
+    #[test]
+    fn words_that_name_no_compression_are_refused() {
+        for bad in ["", "zstd:0", "zstd:20", "zstd:03", "deflate:10", "none:1", "lz4", "zstd:"] {
+            assert!(bad.parse::<Compression>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! Index segments: sorted ids with their places, looked up in the mapped file as it is.
+//!
+//! Invariant: a look-up reads a few lines of memory and allocates nothing; every number read from
+//! the bytes is checked before it is used as a place. Format: runup-repository(5), INDEXES.
+
+use super::codec::{DecodeError, Reader};
+use super::compress::Codec;
+use super::pack::{FormatError, FramePlace, FrameRecord, decode_tag};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+
+const MAGIC: &[u8; 8] = b"RunUpIdx";
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 64;
+const PACK_BYTES: usize = 40;
+const FRAME_BYTES: usize = 24;
+const PLACE_BYTES: usize = 16;
+const FANOUT_BITS_MAX: u32 = 24;
+/// Ids that share a fan-out slot, on average, at most.
+const SLOT_IDS: u64 = 16;
+
+/// A pack as an index names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackRecord {
+    /// Its name: the BLAKE3 hash of its bytes.
+    pub name: Id,
+    /// Its bytes.
+    pub length_bytes: u64,
+}
+
+/// Where an object is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the pack in its index segment.
+    pub pack: u32,
+    /// The frame.
+    pub frame: FramePlace,
+    /// Where the object begins in the decompressed frame.
+    pub offset: u32,
+    /// Its stored bytes, uncompressed.
+    pub length: u32,
+    /// Its kind.
+    pub kind: Kind,
+    /// Whether its list is stored there rather than its bytes.
+    pub is_list: bool,
+}
+
+/// Collects packs and their frames, and encodes the segment that covers them.
+#[derive(Debug, Default)]
+pub struct IndexBuilder {
+    packs: Vec<PackRecord>,
+    frames: Vec<[u8; FRAME_BYTES]>,
+    objects: Vec<(Id, [u8; PLACE_BYTES])>,
+}
+
+impl IndexBuilder {
+    /// Adds a pack with all its frames.
+    pub fn add_pack(&mut self, pack: PackRecord, frames: &[FrameRecord]) {
+        let number = self.packs.len() as u32;
+        self.packs.push(pack);
+        for record in frames {
+            let frame = self.frames.len() as u32;
+            self.frames.push(encode_frame(number, &record.place));
+            for (offset, object) in record.object_offsets() {
+                let place = encode_place(frame, offset, object.length, object.tag());
+                self.objects.push((object.id, place));
+            }
+        }
+    }
+
+    /// Adds everything a segment covers.
+    ///
+    /// # Errors
+    ///
+    /// The segment is damaged.
+    pub fn add_segment(&mut self, segment: &Index<'_>) -> Result<(), DecodeError> {
+        let (pack_base, frame_base) = (self.packs.len() as u32, self.frames.len() as u32);
+        for number in 0..segment.packs {
+            self.packs.push(segment.pack(number)?);
+        }
+        for number in 0..segment.frames {
+            let (pack, place) = segment.frame(number)?;
+            self.frames.push(encode_frame(pack_base + pack, &place));
+        }
+        for number in 0..segment.objects {
+            let id = segment.id(number).ok_or(DAMAGED)?;
+            let (frame, offset, length, tag) = segment.raw_place(number)?;
+            if frame >= segment.frames {
+                return Err(DAMAGED);
+            }
+            self.objects.push((id, encode_place(frame_base + frame, offset, length, tag)));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty()
+    }
+
+    /// Encodes the segment.
+    pub fn encode(mut self) -> Vec<u8> {
+        self.objects.sort_unstable();
+        self.objects.dedup();
+        let count = self.objects.len() as u64;
+        let bits = (count / SLOT_IDS).max(1).ilog2().clamp(0, FANOUT_BITS_MAX);
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&(bits as u16).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&(self.packs.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(self.frames.len() as u32).to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        out.resize(HEADER_BYTES, 0);
+        for pack in &self.packs {
+            out.extend_from_slice(pack.name.as_bytes());
+            out.extend_from_slice(&pack.length_bytes.to_le_bytes());
+        }
+        self.frames.iter().for_each(|frame| out.extend_from_slice(frame));
+        let mut next = 0;
+        for slot in 0..1_u64 << bits {
+            while self.objects.get(next).is_some_and(|(id, _)| slot_of(id, bits) <= slot) {
+                next += 1;
+            }
+            out.extend_from_slice(&(next as u32).to_le_bytes());
+        }
+        self.objects.iter().for_each(|(id, _)| out.extend_from_slice(id.as_bytes()));
+        self.objects.iter().for_each(|(_, place)| out.extend_from_slice(place));
+        out
+    }
+}
+
+const DAMAGED: DecodeError = DecodeError { what: "index is damaged", offset: 0 };
+
+fn slot_of(id: &Id, bits: u32) -> u64 {
+    let head = id.as_bytes().iter().take(4);
+    head.fold(0, |value, byte| value << 8 | u64::from(*byte)) >> (32 - bits)
+}
+
+fn encode_frame(pack: u32, place: &FramePlace) -> [u8; FRAME_BYTES] {
+    let mut out = [0; FRAME_BYTES];
+    out[..4].copy_from_slice(&pack.to_le_bytes());
+    out[4] = place.codec as u8;
+    out[8..16].copy_from_slice(&place.offset.to_le_bytes());
+    out[16..20].copy_from_slice(&place.stored_length.to_le_bytes());
+    out[20..].copy_from_slice(&place.raw_length.to_le_bytes());
+    out
+}
+
+fn encode_place(frame: u32, offset: u32, length: u32, tag: u8) -> [u8; PLACE_BYTES] {
+    let mut out = [0; PLACE_BYTES];
+    out[..4].copy_from_slice(&frame.to_le_bytes());
+    out[4..8].copy_from_slice(&offset.to_le_bytes());
+    out[8..12].copy_from_slice(&length.to_le_bytes());
+    out[12] = tag;
+    out
+}
+
+/// An index segment, read in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Index<'a> {
+    packs: u32,
+    frames: u32,
+    objects: u64,
+    fanout_bits: u32,
+    pack_table: &'a [u8],
+    frame_table: &'a [u8],
+    fanout: &'a [u8],
+    ids: &'a [u8],
+    places: &'a [u8],
+}
+
+impl<'a> Index<'a> {
+    /// Opens a segment: reads its header and checks that its tables fill the bytes.
+    ///
+    /// # Errors
+    ///
+    /// Not an index, cut short, or of a version that is not known here.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        if &reader.array::<8>()? != MAGIC {
+            return Err(DecodeError { what: "not an index", offset: 0 }.into());
+        }
+        let (version, fanout_bits) = (reader.u16()?, u32::from(reader.u16()?));
+        if version != VERSION || reader.u32()? != 0 {
+            return Err(FormatError::Unsupported("unknown version or flag of index"));
+        }
+        let (packs, frames, objects) = (reader.u32()?, reader.u32()?, reader.u64()?);
+        reader.take(HEADER_BYTES - reader.offset())?;
+        if fanout_bits > FANOUT_BITS_MAX || objects > u64::from(u32::MAX) {
+            return Err(reader.error("index has impossible counts").into());
+        }
+        let pack_table = take_table(&mut reader, u64::from(packs), PACK_BYTES)?;
+        let frame_table = take_table(&mut reader, u64::from(frames), FRAME_BYTES)?;
+        let fanout = take_table(&mut reader, 1 << fanout_bits, 4)?;
+        let ids = take_table(&mut reader, objects, Id::BYTES)?;
+        let places = take_table(&mut reader, objects, PLACE_BYTES)?;
+        reader.finish()?;
+        Ok(Self { packs, frames, objects, fanout_bits, pack_table, frame_table, fanout, ids, places })
+    }
+
+    /// Number of objects it covers.
+    pub fn object_count(&self) -> u64 {
+        self.objects
+    }
+
+    /// Number of packs it covers.
+    pub fn pack_count(&self) -> u32 {
+        self.packs
+    }
+
+    /// The pack with this number.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn pack(&self, number: u32) -> Result<PackRecord, DecodeError> {
+        let mut reader = Reader::new(record(self.pack_table, u64::from(number), PACK_BYTES)?);
+        Ok(PackRecord { name: reader.id()?, length_bytes: reader.u64()? })
+    }
+
+    fn frame(&self, number: u32) -> Result<(u32, FramePlace), DecodeError> {
+        let mut reader = Reader::new(record(self.frame_table, u64::from(number), FRAME_BYTES)?);
+        let pack = reader.u32()?;
+        let codec = Codec::from_number(reader.u8()?).ok_or(DAMAGED)?;
+        reader.take(3)?;
+        let place = FramePlace {
+            offset: reader.u64()?,
+            stored_length: reader.u32()?,
+            raw_length: reader.u32()?,
+            codec,
+        };
+        if pack < self.packs { Ok((pack, place)) } else { Err(DAMAGED) }
+    }
+
+    /// The id with this number, in their order.
+    pub fn id(&self, number: u64) -> Option<Id> {
+        record(self.ids, number, Id::BYTES).ok().and_then(Id::from_slice)
+    }
+
+    fn raw_place(&self, number: u64) -> Result<(u32, u32, u32, u8), DecodeError> {
+        let mut reader = Reader::new(record(self.places, number, PLACE_BYTES)?);
+        Ok((reader.u32()?, reader.u32()?, reader.u32()?, reader.u8()?))
+    }
+
+    /// The place of the object with this number.
+    ///
+    /// # Errors
+    ///
+    /// The segment is damaged there.
+    pub fn place(&self, number: u64) -> Result<Place, DecodeError> {
+        let (frame, offset, length, tag) = self.raw_place(number)?;
+        let (kind, is_list) = decode_tag(tag).ok_or(DAMAGED)?;
+        let (pack, frame) = self.frame(frame)?;
+        let end = offset.checked_add(length).ok_or(DAMAGED)?;
+        if end > frame.raw_length {
+            return Err(DAMAGED);
+        }
+        Ok(Place { pack, frame, offset, length, kind, is_list })
+    }
+
+    /// Numbers of all places of an object: none where it is absent, several where it is stored twice.
+    pub fn find(&self, id: &Id) -> std::ops::Range<u64> {
+        let slot = slot_of(id, self.fanout_bits);
+        let (from, to) = self.slot(slot);
+        let from = self.first_not_below(id, from, to);
+        let mut to = from;
+        while self.id(to).is_some_and(|found| found == *id) {
+            to += 1;
+        }
+        from..to
+    }
+
+    /// Numbers of all ids from the first with this prefix on, for abbreviations.
+    pub fn from_prefix(&self, prefix: &Id) -> u64 {
+        self.first_not_below(prefix, 0, self.objects)
+    }
+
+    fn slot(&self, slot: u64) -> (u64, u64) {
+        let end_of = |slot: u64| {
+            let bytes = record(self.fanout, slot, 4).ok();
+            let end = bytes.and_then(|bytes| Reader::new(bytes).u32().ok()).map_or(0, u64::from);
+            end.min(self.objects)
+        };
+        (if slot == 0 { 0 } else { end_of(slot - 1) }, end_of(slot))
+    }
+
+    fn first_not_below(&self, id: &Id, mut from: u64, mut to: u64) -> u64 {
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.id(middle) {
+                Some(found) if found < *id => from = middle + 1,
+                _ => to = middle,
+            }
+        }
+        from
+    }
+}
+
+fn take_table<'a>(
+    reader: &mut Reader<'a>,
+    count: u64,
+    bytes_each: usize,
+) -> Result<&'a [u8], DecodeError> {
+    let at = reader.error("index is cut short");
+    let count = usize::try_from(count).map_err(|_| at.clone())?;
+    let length = count.checked_mul(bytes_each).ok_or(at)?;
+    reader.take(length)
+}
+
+fn record(table: &[u8], number: u64, bytes_each: usize) -> Result<&[u8], DecodeError> {
+    let start = usize::try_from(number).ok().and_then(|n| n.checked_mul(bytes_each));
+    let end = start.and_then(|start| start.checked_add(bytes_each));
+    start.zip(end).and_then(|(start, end)| table.get(start..end)).ok_or(DAMAGED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hash::object_id;
+    use crate::format::pack::FrameObject;
+    use proptest::prelude::*;
+
+    fn segment(names: std::ops::Range<u32>) -> Vec<u8> {
+        let mut builder = IndexBuilder::default();
+        for (pack, chunk) in names.collect::<Vec<_>>().chunks(50).enumerate() {
+            let objects: Vec<FrameObject> = chunk
+                .iter()
+                .map(|n| FrameObject {
+                    id: object_id(Kind::Blob, &n.to_le_bytes()),
+                    kind: Kind::Blob,
+                    is_list: n % 7 == 0,
+                    length: n % 100,
+                })
+                .collect();
+            let place = FramePlace {
+                offset: 64,
+                stored_length: 5,
+                raw_length: 1 << 20,
+                codec: Codec::Zstd,
+            };
+            let record = PackRecord { name: Id::from_bytes([pack as u8; 32]), length_bytes: 9 };
+            builder.add_pack(record, &[FrameRecord { place, checksum: [0; 16], objects }]);
+        }
+        builder.encode()
+    }
+
+    #[test]
+    fn every_id_is_found_and_others_are_not() {
+        for count in [0, 1, 50, 3000] {
+            let bytes = segment(0..count);
+            let index = Index::open(&bytes).expect("index");
+            assert_eq!(index.object_count(), u64::from(count));
+            for n in 0..count {
+                let found = index.find(&object_id(Kind::Blob, &n.to_le_bytes()));
+                assert_eq!(found.end - found.start, 1);
+                let place = index.place(found.start).expect("place");
+                assert_eq!((place.length, place.is_list), (n % 100, n % 7 == 0));
+                assert_eq!(place.pack, n / 50);
+            }
+            for n in count..count + 1000 {
+                assert!(index.find(&object_id(Kind::Blob, &n.to_le_bytes())).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn merged_segments_cover_what_their_parts_cover() {
+        let (left, right) = (segment(0..500), segment(400..900));
+        let mut builder = IndexBuilder::default();
+        for part in [&left, &right] {
+            builder.add_segment(&Index::open(part).expect("index")).expect("whole");
+        }
+        let merged = builder.encode();
+        let index = Index::open(&merged).expect("index");
+        for n in 0..900_u32 {
+            let found = index.find(&object_id(Kind::Blob, &n.to_le_bytes()));
+            let copies = if (400..500).contains(&n) { 2 } else { 1 };
+            assert_eq!(found.end - found.start, copies);
+            for place in found {
+                assert_eq!(index.place(place).expect("place").length, n % 100);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics_and_never_invents_an_object(at: usize, byte: u8, n in 0_u32..200) {
+            let mut bytes = segment(0..200);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(index) = Index::open(&bytes) {
+                for place in index.find(&object_id(Kind::Blob, &n.to_le_bytes())) {
+                    let _place = index.place(place);
+                }
+                prop_assert!(index.find(&object_id(Kind::Tree, &n.to_le_bytes())).is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Encoders and decoders of everything on disk: bytes to values and back, no I/O.
+//!
+//! Invariant: no decoder panics or allocates from an unchecked length, whatever the bytes.
+//! The layouts are described once, in runup-repository(5).
+
+pub mod chunker;
+pub mod codec;
+pub mod compress;
+pub mod config;
+pub mod control;
+pub mod index;
+pub mod links;
+pub mod list;
+pub mod loose;
+pub mod pack;
+pub mod snapshot;
+pub mod tree;

@@ -1,0 +1,3 @@
+//! RunUp.
+pub mod base;
+pub mod format;
