@@ -42,7 +42,7 @@ impl ChunkerParameters {
 #[derive(Clone)]
 pub struct Chunker {
     parameters: ChunkerParameters,
-    gear: Box<[u64; 256]>,
+    gear: std::sync::Arc<[u64; 256]>,
     mask_before: u64,
     mask_after: u64,
 }
@@ -56,9 +56,9 @@ impl std::fmt::Debug for Chunker {
 impl Chunker {
     /// Prepares a chunker. The gear table is BLAKE3 output, the same in every unencrypted repository.
     pub fn new(parameters: ChunkerParameters) -> Self {
-        let mut gear = Box::new([0; 256]);
+        let mut gear = [0; 256];
         let mut stream = blake3::Hasher::new_derive_key("RunUp 2026-11-22 gear table").finalize_xof();
-        for value in gear.iter_mut() {
+        for value in &mut gear {
             let mut bytes = [0; 8];
             stream.fill(&mut bytes);
             *value = u64::from_le_bytes(bytes);
@@ -68,7 +68,7 @@ impl Chunker {
         let bits = parameters.normal_bytes.max(8).ilog2();
         Self {
             parameters,
-            gear,
+            gear: std::sync::Arc::new(gear),
             mask_before: high_bits(bits + 2),
             mask_after: high_bits(bits.saturating_sub(2)),
         }
@@ -122,8 +122,8 @@ pub enum Stretch<'a> {
 /// the end, and has at least 64 KiB. What lies between runs is cut by the [`Chunker`], afresh after
 /// each run.
 #[derive(Debug)]
-pub struct Segmenter<'c> {
-    chunker: &'c Chunker,
+pub struct Segmenter {
+    chunker: Chunker,
     /// Bytes that wait for a cut.
     waiting: Vec<u8>,
     /// Start of an aligned block whose rest has not come yet.
@@ -132,9 +132,9 @@ pub struct Segmenter<'c> {
     zeros: u64,
 }
 
-impl<'c> Segmenter<'c> {
+impl Segmenter {
     /// Starts at the front of an object.
-    pub fn new(chunker: &'c Chunker) -> Self {
+    pub fn new(chunker: Chunker) -> Self {
         Self { chunker, waiting: Vec::new(), block: Vec::new(), zeros: 0 }
     }
 
@@ -253,13 +253,13 @@ impl<'c> Segmenter<'c> {
         self.take_waiting(&zeros[..count as usize], sink)
     }
 
-    /// Ends the object.
+    /// Ends the object. The segmenter is ready for another one then.
     ///
     /// # Errors
     ///
     /// Whatever `sink` returns.
     pub fn finish<E>(
-        mut self,
+        &mut self,
         sink: &mut impl FnMut(Stretch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let block = std::mem::take(&mut self.block);
@@ -307,7 +307,7 @@ mod tests {
             }
             Ok(())
         };
-        let mut segmenter = Segmenter::new(chunker);
+        let mut segmenter = Segmenter::new(chunker.clone());
         let mut rest = bytes;
         for step in steps.iter().cycle() {
             if rest.is_empty() {
@@ -362,7 +362,7 @@ mod tests {
                 }
                 Ok(())
             };
-            let mut segmenter = Segmenter::new(&chunker);
+            let mut segmenter = Segmenter::new(chunker.clone());
             segmenter.feed(bytes, &mut sink).unwrap_or_else(|never| match never {});
             segmenter.finish(&mut sink).unwrap_or_else(|never| match never {});
             ids

@@ -1,0 +1,399 @@
+//! A repository in a local directory.
+//!
+//! Invariant: bytes are synced before they get a name, a name is synced before anything relies on
+//! it, and no file is changed or truncated once it has its name. Order and reasons:
+//! runup-repository(5), WRITE PROTOCOL.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::map::Mapped;
+use super::session::LocalSession;
+use super::{Backend, BackendError, Created, Listed, NewFile, RandomRead, Session};
+
+/// Directories of every repository, made by [`Local::init`].
+const DIRECTORIES: [&str; 9] =
+    ["objects", "packs", "index", "jobs", "forgotten", "sessions", "gc", "fenced", "refs"];
+
+/// What a file system can do, found out by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether `renameat2` with `RENAME_NOREPLACE` works.
+    pub exclusive_rename: bool,
+}
+
+/// A repository in a local directory.
+#[derive(Debug, Clone)]
+pub struct Local {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) root: OwnedFd,
+    path: PathBuf,
+    pub(super) exclusive_rename: bool,
+    next_temporary: AtomicU64,
+    /// Directories with names that are not synced yet.
+    unsynced: Mutex<BTreeSet<String>>,
+}
+
+impl Local {
+    /// Opens the directory of a repository.
+    ///
+    /// `exclusive_rename` is what [`Local::probe`] found when the repository was made.
+    ///
+    /// # Errors
+    ///
+    /// There is no such directory, or it may not be read.
+    pub fn open(path: &Path, exclusive_rename: bool) -> Result<Self, BackendError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let name = path.to_string_lossy();
+        let root = rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|error| BackendError::io("open", &name, error))?;
+        let shared = Shared {
+            root,
+            path: path.to_owned(),
+            exclusive_rename,
+            next_temporary: AtomicU64::new(0),
+            unsynced: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Makes the directories of a repository, durable on return. What exists is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses to make one.
+    pub fn init(path: &Path) -> Result<Self, BackendError> {
+        let io = |error| BackendError::io("create", &path.to_string_lossy(), error);
+        let made = match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(io(error)),
+        };
+        if made {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = File::open(parent.unwrap_or(Path::new(".")));
+            let synced = parent.and_then(|parent| parent.sync_all());
+            synced.map_err(|source| BackendError::Io {
+                action: "sync the parent of",
+                name: path.to_string_lossy().into_owned(),
+                source,
+            })?;
+        }
+        let local = Self::open(path, true)?;
+        for directory in DIRECTORIES.into_iter().chain(["tmp"]) {
+            local.shared.make_directory(directory)?;
+        }
+        local.sync("")?;
+        Ok(local)
+    }
+
+    /// Finds out what the file system can do, with two files that it removes again.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written to.
+    pub fn probe(&self) -> Result<Probe, BackendError> {
+        let shared = &self.shared;
+        let (one, other) = ("tmp/probe-1", "tmp/probe-2");
+        let made = shared.create_exclusively(one).and_then(|_| shared.create_exclusively(other));
+        let renamed = rustix::fs::renameat_with(
+            &shared.root,
+            one,
+            &shared.root,
+            other,
+            RenameFlags::NOREPLACE,
+        );
+        for name in [one, other] {
+            self.remove(name)?;
+        }
+        made?;
+        Ok(Probe { exclusive_rename: renamed == Err(Errno::EXIST) })
+    }
+
+    /// Whether a directory of this name is one that every repository has.
+    pub fn is_directory_name(name: &str) -> bool {
+        name == "tmp" || DIRECTORIES.contains(&name)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Writes a small file and makes it and its name durable, unless the name exists.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<Created, BackendError> {
+        let mut file = self.create("init")?;
+        file.write(bytes)?;
+        let created = file.publish(name)?;
+        self.sync(directory_of(name))?;
+        Ok(created)
+    }
+}
+
+impl Shared {
+    pub(super) fn error(&self, action: &'static str, name: &str, error: Errno) -> BackendError {
+        BackendError::io(action, &self.path.join(name).to_string_lossy(), error)
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn make_directory(&self, name: &str) -> Result<(), BackendError> {
+        match rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {
+                self.unsynced().insert(directory_of(name).to_owned());
+                Ok(())
+            }
+            Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(self.error("create", name, error)),
+        }
+    }
+
+    pub(super) fn create_exclusively(&self, name: &str) -> Result<File, BackendError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let open = || rustix::fs::openat(&self.root, name, flags, Mode::from_raw_mode(0o600));
+        let opened = match open() {
+            Err(Errno::NOENT) => {
+                self.make_directory(directory_of(name))?;
+                open()
+            }
+            other => other,
+        };
+        opened.map(File::from).map_err(|error| self.error("create", name, error))
+    }
+
+    fn open_file(&self, name: &str) -> Result<File, BackendError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = rustix::fs::openat(&self.root, name, flags, Mode::empty())
+            .map_err(|error| self.error("open", name, error))?;
+        let stat = rustix::fs::fstat(&opened).map_err(|error| self.error("open", name, error))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            Ok(opened.into())
+        } else {
+            let name = self.path.join(name).to_string_lossy().into_owned();
+            Err(BackendError::Damaged { name, what: "not a regular file" })
+        }
+    }
+
+    /// Moves a file to a name that must not exist.
+    pub(super) fn rename_new(&self, from: &str, to: &str) -> Result<(), Errno> {
+        if self.exclusive_rename {
+            let no_replace = RenameFlags::NOREPLACE;
+            return rustix::fs::renameat_with(&self.root, from, &self.root, to, no_replace);
+        }
+        rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?;
+        rustix::fs::unlinkat(&self.root, from, AtFlags::empty())
+    }
+
+    pub(super) fn sync_directory(&self, name: &str) -> Result<(), BackendError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = if name.is_empty() { "." } else { name };
+        let directory = rustix::fs::openat(&self.root, path, flags, Mode::empty());
+        directory
+            .and_then(|directory| rustix::fs::fsync(&directory))
+            .map_err(|error| self.error("sync", name, error))
+    }
+}
+
+/// The directory part of a name; empty for the root.
+fn directory_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+fn io_error(action: &'static str, name: String, source: std::io::Error) -> BackendError {
+    match Errno::from_io_error(&source) {
+        Some(errno) => BackendError::io(action, &name, errno),
+        None => BackendError::Io { action, name, source },
+    }
+}
+
+impl Backend for Local {
+    fn describe(&self, name: &str) -> String {
+        self.shared.path.join(name).to_string_lossy().into_owned()
+    }
+
+    fn read(&self, name: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, BackendError> {
+        use std::io::Read;
+        let file = match self.shared.open_file(name) {
+            Ok(file) => file,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| io_error("read", self.describe(name), error))?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(BackendError::Damaged { name: self.describe(name), what: "too long" });
+        }
+        Ok(Some(bytes))
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn RandomRead>, BackendError> {
+        let file = self.shared.open_file(name)?;
+        let length = file.metadata().map_err(|error| io_error("open", self.describe(name), error))?;
+        Ok(Box::new(LocalFile { file, length: length.len(), name: self.describe(name) }))
+    }
+
+    fn map(&self, name: &str) -> Result<Mapped, BackendError> {
+        let file = self.shared.open_file(name)?;
+        Mapped::file(&file).map_err(|error| io_error("map", self.describe(name), error))
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<Listed>, BackendError> {
+        let shared = &self.shared;
+        let failed = |error| shared.error("list", directory, error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = if directory.is_empty() { "." } else { directory };
+        let opened = match rustix::fs::openat(&shared.root, path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut listed = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&opened).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            // A name that vanished since it was listed is as if it had never been there.
+            let stat = match rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                other => other.map_err(failed)?,
+            };
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            listed.push(Listed {
+                name: std::ffi::OsStr::from_bytes(name.to_bytes()).to_string_lossy().into_owned(),
+                length_bytes: if is_directory { 0 } else { stat.st_size.cast_unsigned() },
+                is_directory,
+            });
+        }
+        listed.sort();
+        Ok(listed)
+    }
+
+    fn length(&self, name: &str) -> Result<Option<u64>, BackendError> {
+        match rustix::fs::statat(&self.shared.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat.st_size.cast_unsigned())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.shared.error("look up", name, error)),
+        }
+    }
+
+    fn create(&self, session: &str) -> Result<Box<dyn NewFile>, BackendError> {
+        let number = self.shared.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = format!("tmp/{session}-{number}");
+        let file = self.shared.create_exclusively(&temporary)?;
+        Ok(Box::new(LocalNewFile { shared: Arc::clone(&self.shared), file, temporary }))
+    }
+
+    fn sync(&self, directory: &str) -> Result<(), BackendError> {
+        // The root holds the directories, so new ones are made durable with what they hold.
+        for name in [directory_of(directory), directory] {
+            if self.shared.unsynced().remove(name) {
+                self.shared.sync_directory(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), BackendError> {
+        match rustix::fs::unlinkat(&self.shared.root, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.shared.error("remove", name, error)),
+        }
+    }
+
+    fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
+        Ok(Box::new(LocalSession::open(&self.shared)?))
+    }
+}
+
+#[derive(Debug)]
+struct LocalFile {
+    file: File,
+    length: u64,
+    name: String,
+}
+
+impl RandomRead for LocalFile {
+    fn length_bytes(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), BackendError> {
+        let name = || self.name.clone();
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                BackendError::Damaged { name: name(), what: "cut short" }
+            }
+            _ => io_error("read", name(), error),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct LocalNewFile {
+    shared: Arc<Shared>,
+    file: File,
+    temporary: String,
+}
+
+impl NewFile for LocalNewFile {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), BackendError> {
+        while !bytes.is_empty() {
+            match rustix::io::write(self.file.as_fd(), bytes) {
+                Ok(0) => return Err(self.shared.error("write", &self.temporary, Errno::IO)),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.shared.error("write", &self.temporary, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(self: Box<Self>, name: &str) -> Result<Created, BackendError> {
+        let shared = &self.shared;
+        rustix::fs::fdatasync(&self.file)
+            .map_err(|error| shared.error("sync", &self.temporary, error))?;
+        let mut renamed = shared.rename_new(&self.temporary, name);
+        if renamed == Err(Errno::NOENT) {
+            shared.make_directory(directory_of(name))?;
+            renamed = shared.rename_new(&self.temporary, name);
+        }
+        match renamed {
+            Ok(()) => {
+                shared.unsynced().insert(directory_of(name).to_owned());
+                Ok(Created::New)
+            }
+            Err(Errno::EXIST) => Ok(Created::Existed),
+            Err(error) => Err(shared.error("publish", name, error)),
+        }
+    }
+}
+
+impl Drop for LocalNewFile {
+    fn drop(&mut self) {
+        // Nobody refers to a temporary name; where it became a real one, this finds nothing. One
+        // that cannot be removed is cleared away by a later session.
+        let _ignored =
+            rustix::fs::unlinkat(&self.shared.root, self.temporary.as_str(), AtFlags::empty());
+    }
+}

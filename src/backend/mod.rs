@@ -1,0 +1,123 @@
+//! Where the bytes of a repository are kept: immutable files with names such as `packs/ab….pack`.
+//!
+//! Invariant: a file that can be seen under its name is whole, was durable before it appeared, and
+//! never changes. Only a backend renames, links or syncs.
+
+mod error;
+mod local;
+mod map;
+mod session;
+
+pub use error::BackendError;
+pub use local::{Local, Probe};
+pub use map::Mapped;
+pub use session::{LocalSession, SESSION_ID_DIGITS};
+
+use std::fmt::Debug;
+
+/// One file of a directory listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its name, without the directory.
+    pub name: String,
+    /// Its bytes; 0 for a directory.
+    pub length_bytes: u64,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+}
+
+/// What became of an attempt to create a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The file stands under the name now.
+    New,
+    /// Another file stood there already, and still does.
+    Existed,
+}
+
+/// What became of an attempt to publish a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// The job is there, and durable.
+    Done,
+    /// The job's name is taken; the session is still open.
+    Taken,
+    /// The session was fenced; nothing was published.
+    Fenced,
+}
+
+/// The bytes of a repository.
+///
+/// Names are relative, with `/` between components, of ASCII letters, digits, `-`, `_` and `.`.
+pub trait Backend: Debug + Send + Sync {
+    /// The name as a person would look for it, for messages.
+    fn describe(&self, name: &str) -> String;
+
+    /// Reads a whole file of at most `limit_bytes`; `None` if there is none.
+    fn read(&self, name: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// Opens a file for reading at any place.
+    fn open(&self, name: &str) -> Result<Box<dyn RandomRead>, BackendError>;
+
+    /// Opens a file as bytes in memory, without loading them.
+    fn map(&self, name: &str) -> Result<Mapped, BackendError>;
+
+    /// Lists a directory, in order of names; one that does not exist is empty.
+    fn list(&self, directory: &str) -> Result<Vec<Listed>, BackendError>;
+
+    /// The bytes of a file; `None` if there is none.
+    fn length(&self, name: &str) -> Result<Option<u64>, BackendError>;
+
+    /// Starts a file that has no name yet, on behalf of a session.
+    fn create(&self, session: &str) -> Result<Box<dyn NewFile>, BackendError>;
+
+    /// Makes earlier creations in this directory durable, if there are any since the last call.
+    fn sync(&self, directory: &str) -> Result<(), BackendError>;
+
+    /// Removes a file; one that does not exist is no error.
+    fn remove(&self, name: &str) -> Result<(), BackendError>;
+
+    /// Opens a session, which is seen by others before this returns.
+    fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;
+}
+
+/// A file open for reading.
+pub trait RandomRead: Debug + Send + Sync {
+    /// Bytes of the file.
+    fn length_bytes(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// The file ends before the buffer does, or cannot be read.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), BackendError>;
+}
+
+/// A file being written. Dropped without a name, it leaves nothing.
+pub trait NewFile: Debug + Send {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BackendError>;
+
+    /// Makes the bytes durable and gives the file its name, unless that exists.
+    ///
+    /// The name itself is durable after [`Backend::sync`] of its directory.
+    ///
+    /// # Errors
+    ///
+    /// The bytes could not be made durable, which is never tried again; the file is thrown away.
+    fn publish(self: Box<Self>, name: &str) -> Result<Created, BackendError>;
+}
+
+/// A writer or long reader, seen by others while it lives. Dropping it ends it.
+pub trait Session: Debug + Send + Sync {
+    /// Its name: 32 hexadecimal digits.
+    fn id(&self) -> &str;
+
+    /// Makes `record` durable and turns the session into the job of this name.
+    ///
+    /// # Errors
+    ///
+    /// The record could not be made durable; nothing was published.
+    fn publish(&mut self, record: &[u8], job_name: &str) -> Result<Published, BackendError>;
+}

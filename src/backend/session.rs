@@ -1,0 +1,161 @@
+//! Sessions of a local repository: files that live as long as their owner holds their lock.
+//!
+//! Invariant: a session is never seen unlocked while its owner lives, so whoever finds one unlocked
+//! knows that its owner is dead, and no clock or process table is asked.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::local::Shared;
+use super::{BackendError, Published, Session};
+use crate::base::id::hex;
+
+/// Digits of the name of a session.
+pub const SESSION_ID_DIGITS: usize = 32;
+const TRIES: usize = 8;
+
+/// A session of this process.
+#[derive(Debug)]
+pub struct LocalSession {
+    shared: Arc<Shared>,
+    id: String,
+    file: File,
+    is_open: bool,
+}
+
+impl LocalSession {
+    pub(super) fn open(shared: &Arc<Shared>) -> Result<Self, BackendError> {
+        remove_leftovers(shared);
+        let mut last = Errno::EXIST;
+        for _ in 0..TRIES {
+            let id = random_id()?;
+            let (temporary, name) = (format!("tmp/{id}"), format!("sessions/{id}"));
+            // Locked under a name that nobody takes for a session, then moved: so it is never seen
+            // unlocked. Somebody who clears away leftovers may take it in between; then again.
+            let file = shared.create_exclusively(&temporary)?;
+            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+            match locked.and_then(|()| shared.rename_new(&temporary, &name)) {
+                Ok(()) => {
+                    return Ok(Self { shared: Arc::clone(shared), id, file, is_open: true });
+                }
+                Err(error) => last = error,
+            }
+            let _ignored =
+                rustix::fs::unlinkat(&shared.root, temporary.as_str(), AtFlags::empty());
+        }
+        Err(shared.error("open a session in", "sessions", last))
+    }
+
+    fn name(&self) -> String {
+        format!("sessions/{}", self.id)
+    }
+}
+
+fn random_id() -> Result<String, BackendError> {
+    let mut bytes = [0; SESSION_ID_DIGITS / 2];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    match filled {
+        Ok(count) if count == bytes.len() => Ok(hex(&bytes)),
+        Ok(_) => Err(BackendError::io("read", "random bytes", Errno::IO)),
+        Err(error) => Err(BackendError::io("read", "random bytes", error)),
+    }
+}
+
+/// Whether the owner of the file under this name is dead. Takes and drops the lock.
+fn is_dead(shared: &Shared, name: &str) -> bool {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    rustix::fs::openat(&shared.root, name, flags, Mode::empty())
+        .and_then(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))
+        .is_ok()
+}
+
+/// Removes sessions of dead owners and their temporary files.
+///
+/// A fenced session whose owner lives has its file in `fenced` and still writes.
+///
+/// What cannot be listed or removed is left for a later session: it only takes space.
+fn remove_leftovers(shared: &Shared) {
+    let names = |directory: &str| -> Vec<String> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&shared.root, directory, flags, Mode::empty());
+        let entries = opened.and_then(|opened| rustix::fs::Dir::read_from(&opened));
+        let Ok(entries) = entries else { return Vec::new() };
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.starts_with('.'))
+            .collect()
+    };
+    let remove = |name: &str| {
+        let _ignored = rustix::fs::unlinkat(&shared.root, name, AtFlags::empty());
+    };
+    // Temporary files are listed before sessions are asked, so the session of each was there then.
+    let temporary = names("tmp");
+    for id in names("sessions") {
+        let name = format!("sessions/{id}");
+        if is_dead(shared, &name) {
+            remove(&name);
+        }
+    }
+    for file in temporary {
+        let owner = file.split_once('-').map_or(file.as_str(), |(owner, _)| owner);
+        if owner.len() != SESSION_ID_DIGITS {
+            continue;
+        }
+        let has_ended = ["sessions", "fenced"].iter().all(|directory| {
+            let session = format!("{directory}/{owner}");
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            let stat = rustix::fs::statat(&shared.root, session.as_str(), flags);
+            stat.is_err_and(|error| error == Errno::NOENT) || is_dead(shared, &session)
+        });
+        let name = format!("tmp/{file}");
+        if has_ended && (owner != file || is_dead(shared, &name)) {
+            remove(&name);
+        }
+    }
+}
+
+impl Session for LocalSession {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn publish(&mut self, record: &[u8], job_name: &str) -> Result<Published, BackendError> {
+        let shared = &self.shared;
+        let name = self.name();
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(record, 0));
+        written.and_then(|()| self.file.sync_data()).map_err(|source| {
+            match Errno::from_io_error(&source) {
+                Some(errno) => shared.error("write", &name, errno),
+                None => BackendError::Io { action: "write", name: name.clone(), source },
+            }
+        })?;
+        match shared.rename_new(&name, job_name) {
+            Ok(()) => {
+                self.is_open = false;
+                shared.sync_directory("jobs")?;
+                Ok(Published::Done)
+            }
+            Err(Errno::EXIST) => Ok(Published::Taken),
+            Err(Errno::NOENT) => {
+                self.is_open = false;
+                Ok(Published::Fenced)
+            }
+            Err(error) => Err(shared.error("publish", job_name, error)),
+        }
+    }
+}
+
+impl Drop for LocalSession {
+    fn drop(&mut self) {
+        if self.is_open {
+            let name = self.name();
+            let _ignored =
+                rustix::fs::unlinkat(&self.shared.root, name.as_str(), AtFlags::empty());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Why a repository could not be opened, read or written as a whole.
+
+use crate::backend::BackendError;
+use crate::base::id::Id;
+use crate::format::codec::DecodeError;
+use crate::store::{ReadError, WriteError};
+
+/// A repository could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is none.
+    #[error("no repository in {location}: `runup init` makes one")]
+    None {
+        /// Where it was looked for.
+        location: String,
+    },
+    /// There is one already.
+    #[error("there is a repository in {location} already")]
+    Exists {
+        /// Where.
+        location: String,
+    },
+    /// Something else stands there.
+    #[error("{location} holds something that is not a repository: choose an empty directory")]
+    Occupied {
+        /// Where.
+        location: String,
+    },
+    /// The Python RunUp made it.
+    #[error(
+        "{location} was made by the Python RunUp and is left alone: restore from it with that \
+         program, or move it away and run `runup init`"
+    )]
+    Legacy {
+        /// Where.
+        location: String,
+    },
+    /// Its configuration is damaged.
+    #[error("{file} is damaged")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// It asks for what this version cannot do.
+    #[error("{file} needs a newer runup: {what}")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// What is not known here.
+        what: &'static str,
+    },
+    /// The system has no random bytes.
+    #[error("cannot get random bytes")]
+    Random {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Its index could not be opened.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// An operation on jobs, sessions or snapshots failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepositoryError {
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// An object could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An object could not be stored.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A control file is damaged.
+    #[error("{file} is damaged")]
+    Control {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// A snapshot object does not hold a snapshot.
+    #[error("snapshot {id} is damaged")]
+    Snapshot {
+        /// The object.
+        id: Id,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// The session was fenced by a prune before it could publish.
+    #[error("the session was fenced by a prune that could not wait for it")]
+    Fenced,
+    /// What a snapshot would refer to is not there, or condemned.
+    #[error("{what} {id} is not in the repository, or about to be pruned: store it again first")]
+    Incomplete {
+        /// The kind of object.
+        what: &'static str,
+        /// The object.
+        id: Id,
+    },
+}

@@ -1,0 +1,166 @@
+//! Jobs: numbered, published once, never changed; each names a snapshot for each of its projects.
+//!
+//! Invariant: a number is given once, ever: the next is above every job that is, was forgotten, or
+//! was counted by a prune.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Repository, RepositoryError};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::base::limits::CONTROL_FILE_BYTES_MAX;
+use crate::format::control;
+use crate::format::snapshot::Snapshot;
+
+/// What a job's file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRecord {
+    /// The snapshot of each project that was backed up.
+    pub projects: BTreeMap<String, Id>,
+}
+
+/// A published job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The snapshot of each project, forgotten ones included.
+    pub projects: BTreeMap<String, Id>,
+    /// The projects that were forgotten.
+    pub forgotten: BTreeSet<String>,
+}
+
+impl Job {
+    /// The snapshot of a project, unless there is none or it was forgotten.
+    pub fn snapshot(&self, project: &str) -> Option<Id> {
+        self.projects.get(project).filter(|_| !self.forgotten.contains(project)).copied()
+    }
+
+    /// Projects and snapshots that were not forgotten.
+    pub fn live(&self) -> impl Iterator<Item = (&String, &Id)> {
+        self.projects.iter().filter(|(project, _)| !self.forgotten.contains(*project))
+    }
+}
+
+/// The file of a job, below `jobs` or `forgotten`.
+pub(super) fn job_file(directory: &str, number: u64) -> String {
+    format!("{directory}/{number:08}")
+}
+
+/// The number in the name of a job's file: digits, at least eight, in their one form.
+pub fn parse_job_number(name: &str) -> Option<u64> {
+    let number = name.parse().ok()?;
+    (number > 0 && format!("{number:08}") == name).then_some(number)
+}
+
+impl Repository {
+    /// Numbers of all jobs, ascending, wholly forgotten ones included.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn job_numbers(&self) -> Result<Vec<u64>, RepositoryError> {
+        let listed = self.backend.list("jobs")?;
+        let mut numbers: Vec<u64> =
+            listed.iter().filter_map(|listed| parse_job_number(&listed.name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// A job by its number; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Its file is damaged; the backend fails.
+    pub fn job(&self, number: u64) -> Result<Option<Job>, RepositoryError> {
+        let name = job_file("jobs", number);
+        let Some(bytes) = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        let record: JobRecord = control::decode(&bytes).map_err(|source| {
+            RepositoryError::Control { file: self.backend.describe(&name), source }
+        })?;
+        let forgotten = self.backend.list(&job_file("forgotten", number))?;
+        let forgotten = forgotten.into_iter().map(|listed| listed.name).collect();
+        Ok(Some(Job { number, projects: record.projects, forgotten }))
+    }
+
+    /// All jobs, ascending. One whose file is damaged is handed to `damaged` instead.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn jobs(
+        &self,
+        mut damaged: impl FnMut(u64, RepositoryError),
+    ) -> Result<Vec<Job>, RepositoryError> {
+        let mut jobs = Vec::new();
+        for number in self.job_numbers()? {
+            match self.job(number) {
+                Ok(job) => jobs.extend(job),
+                Err(error @ RepositoryError::Control { .. }) => damaged(number, error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The newest snapshot of a project, in a job of at most this number.
+    ///
+    /// # Errors
+    ///
+    /// A job that had to be asked is damaged; the backend fails.
+    pub fn newest_snapshot(
+        &self,
+        project: &str,
+        up_to: u64,
+    ) -> Result<Option<(u64, Id)>, RepositoryError> {
+        for number in self.job_numbers()?.into_iter().rev().filter(|number| *number <= up_to) {
+            if let Some(id) = self.job(number)?.and_then(|job| job.snapshot(project)) {
+                return Ok(Some((number, id)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names of all projects that have a snapshot, sorted.
+    ///
+    /// # Errors
+    ///
+    /// A job is damaged; the backend fails.
+    pub fn projects(&self) -> Result<BTreeSet<String>, RepositoryError> {
+        let mut first_damage = None;
+        let jobs = self.jobs(|_, error| first_damage = Some(error))?;
+        match first_damage {
+            Some(error) => Err(error),
+            None => Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect()),
+        }
+    }
+
+    /// Reads a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or damaged.
+    pub fn snapshot(&self, id: &Id) -> Result<Snapshot, RepositoryError> {
+        let bytes = self.store.read(id, Kind::Snapshot)?;
+        Snapshot::decode(&bytes).map_err(|source| RepositoryError::Snapshot { id: *id, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_numbers_have_one_form() {
+        assert_eq!(parse_job_number("00000003"), Some(3));
+        assert_eq!(parse_job_number("123456789"), Some(123_456_789));
+        for bad in ["3", "00000000", "+0000003", "000000003", "", "0000000x"] {
+            assert_eq!(parse_job_number(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The files that are backed up: which of them, what they are, and their bytes.
+//!
+//! Invariant: nothing here changes a source, follows a link, or waits for a pipe.
+
+mod excludes;
+mod glob;
+mod includes;
+mod pattern;
+pub mod selection;

@@ -1,0 +1,142 @@
+//! Decompressed frames, kept for a while, and the open packs they come from.
+//!
+//! Invariant: memory and open files stay within fixed bounds, whatever the size of the repository.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ReadError;
+use crate::backend::{Backend, BackendError, RandomRead};
+use crate::base::id::Id;
+use crate::format::codec::DecodeError;
+use crate::format::compress::Decompressor;
+use crate::format::pack::{FRAME_HEADER_BYTES, FramePlace, decode_frame_header, frame_checksum};
+
+/// Most bytes of decompressed frames kept.
+const KEPT_BYTES_MAX: usize = 24 << 20;
+/// Most packs kept open.
+const OPEN_PACKS_MAX: usize = 32;
+
+/// A frame: the name of its pack and where it begins there.
+pub type FrameKey = (Id, u64);
+
+/// Reads frames and keeps recent ones.
+#[derive(Debug)]
+pub struct Frames {
+    backend: Arc<dyn Backend>,
+    kept: Mutex<Kept>,
+    packs: Mutex<VecDeque<(Id, Arc<dyn RandomRead>)>>,
+    decompressors: Mutex<Vec<Decompressor>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    frames: VecDeque<(FrameKey, Arc<Vec<u8>>)>,
+    bytes: usize,
+}
+
+/// The file name of a pack.
+pub(super) fn pack_file(name: &Id) -> String {
+    format!("packs/{name}.pack")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Frames {
+    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self {
+            backend,
+            kept: Mutex::default(),
+            packs: Mutex::default(),
+            decompressors: Mutex::default(),
+        }
+    }
+
+    /// Opens a pack, or takes one that is open still.
+    pub(super) fn open_pack(&self, name: &Id) -> Result<Arc<dyn RandomRead>, BackendError> {
+        let mut packs = lock(&self.packs);
+        if let Some(at) = packs.iter().position(|(open, _)| open == name) {
+            if let Some(pack) = packs.remove(at) {
+                packs.push_back(pack.clone());
+                return Ok(pack.1);
+            }
+        }
+        drop(packs);
+        let opened: Arc<dyn RandomRead> = self.backend.open(&pack_file(name))?.into();
+        let mut packs = lock(&self.packs);
+        packs.push_back((*name, Arc::clone(&opened)));
+        if packs.len() > OPEN_PACKS_MAX {
+            packs.pop_front();
+        }
+        Ok(opened)
+    }
+
+    /// The decompressed frame, from memory or from its pack; kept for later reads.
+    ///
+    /// Its stored bytes have been compared with their checksum.
+    ///
+    /// # Errors
+    ///
+    /// The pack is missing or cut short, or the frame is not the one that the place describes.
+    pub fn read(&self, pack: &Id, place: &FramePlace) -> Result<Arc<Vec<u8>>, ReadError> {
+        let key = (*pack, place.offset);
+        let mut kept = lock(&self.kept);
+        if let Some(at) = kept.frames.iter().rposition(|(frame, _)| *frame == key) {
+            if let Some(frame) = kept.frames.remove(at) {
+                kept.frames.push_back(frame.clone());
+                return Ok(frame.1);
+            }
+        }
+        drop(kept);
+        let raw = Arc::new(self.load(pack, place)?);
+        let mut kept = lock(&self.kept);
+        kept.bytes += raw.len();
+        kept.frames.push_back((key, Arc::clone(&raw)));
+        while kept.bytes > KEPT_BYTES_MAX {
+            match kept.frames.pop_front() {
+                Some((_, dropped)) => kept.bytes -= dropped.len(),
+                None => break,
+            }
+        }
+        Ok(raw)
+    }
+
+    /// The decompressed frame, read from its pack and not kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frames::read`].
+    pub fn load(&self, pack: &Id, place: &FramePlace) -> Result<Vec<u8>, ReadError> {
+        let file = self.open_pack(pack)?;
+        let describe = || self.backend.describe(&pack_file(pack));
+        let fail = |what| ReadError::File {
+            file: describe(),
+            source: DecodeError { what, offset: usize::try_from(place.offset).unwrap_or(usize::MAX) },
+        };
+        let end = place.offset.checked_add(place.total_length());
+        if end.is_none_or(|end| end > file.length_bytes()) {
+            return Err(fail("frame reaches beyond the pack"));
+        }
+        let length = usize::try_from(place.total_length()).map_err(|_| fail("frame too long"))?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, place.offset)?;
+        let (header, stored) = bytes.split_at(FRAME_HEADER_BYTES);
+        let (found, checksum) = decode_frame_header(header, place.offset)
+            .map_err(|error| ReadError::file(describe(), error))?;
+        if found != *place {
+            return Err(fail("frame is not the one that the index describes"));
+        }
+        if frame_checksum(stored) != checksum {
+            return Err(fail("frame is damaged"));
+        }
+        let mut raw = Vec::new();
+        let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
+        let length = place.raw_length as usize;
+        let decoded = decompressor.decompress(place.codec, stored, length, &mut raw);
+        lock(&self.decompressors).push(decompressor);
+        decoded.map_err(|error| fail(error.what))?;
+        Ok(raw)
+    }
+}

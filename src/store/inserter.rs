@@ -1,0 +1,326 @@
+//! Storing many objects: workers that look up, claim and compress, and one publisher behind them.
+//!
+//! Invariant: within a process no object is stored twice; every queue is bounded; metadata is
+//! published only if all workers ended well.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::pack_writer::PackPart;
+use super::publisher::{Message, Publisher};
+use super::{Store, WriteError};
+use crate::base::hash::object_id;
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::base::limits::{FRAME_BYTES_TARGET, FRAME_OBJECTS_MAX};
+use crate::format::compress::{Compression, Compressor};
+use crate::format::pack::{FrameObject, PackClass, encode_frame};
+
+/// Frames that wait for the publisher, at most.
+const QUEUE_FRAMES: usize = 8;
+const CLAIM_SHARDS: usize = 64;
+
+/// How objects are to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct InsertOptions {
+    /// Threads that put objects.
+    pub workers: usize,
+    /// How frames are compressed.
+    pub compression: Compression,
+}
+
+/// What an insertion did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InsertReport {
+    /// Packs written.
+    pub packs: u64,
+    /// Bytes of compressed frames written.
+    pub packed_bytes: u64,
+    /// Objects that were new.
+    pub objects: u64,
+    /// Their bytes, uncompressed.
+    pub object_bytes: u64,
+    /// Of `object_bytes`, those of file data.
+    pub content_bytes: u64,
+}
+
+/// Ids whose objects are on their way into a pack.
+#[derive(Debug)]
+pub(super) struct Claims {
+    shards: Vec<Mutex<HashSet<Id>>>,
+    round: AtomicU64,
+    objects: AtomicU64,
+    object_bytes: AtomicU64,
+    content_bytes: AtomicU64,
+}
+
+impl Claims {
+    fn new() -> Self {
+        Self {
+            shards: (0..CLAIM_SHARDS).map(|_| Mutex::default()).collect(),
+            round: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+            object_bytes: AtomicU64::new(0),
+            content_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn shard(&self, id: &Id) -> std::sync::MutexGuard<'_, HashSet<Id>> {
+        let number = usize::from(id.as_bytes()[0]) % CLAIM_SHARDS;
+        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the caller is the first, and now the one who stores the object.
+    fn claim(&self, id: &Id) -> bool {
+        self.shard(id).insert(*id)
+    }
+
+    fn is_claimed(&self, id: &Id) -> bool {
+        self.shard(id).contains(id)
+    }
+
+    pub(super) fn release<'a>(&self, ids: impl Iterator<Item = &'a Id>) {
+        for id in ids {
+            self.shard(id).remove(id);
+        }
+    }
+
+    pub(super) fn round(&self) -> u64 {
+        self.round.load(Ordering::Acquire)
+    }
+
+    pub(super) fn start_round(&self) {
+        self.round.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Stores objects on behalf of one session.
+#[derive(Debug)]
+pub struct Inserter<'s> {
+    store: &'s Store,
+    session: &'s str,
+    options: InsertOptions,
+    claims: Claims,
+    failed: AtomicBool,
+}
+
+impl<'s> Inserter<'s> {
+    /// Prepares to store objects on behalf of a session.
+    pub fn new(store: &'s Store, session: &'s str, options: InsertOptions) -> Self {
+        Self { store, session, options, claims: Claims::new(), failed: AtomicBool::new(false) }
+    }
+
+    /// Runs `work` with as many workers as the options say, and publishes what they put.
+    ///
+    /// `work` spreads the workers over its threads, and says by its result whether all of them did
+    /// what they should. On return everything is durable.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, or the publisher; content already published stays, for the next run.
+    pub fn run<T, E: From<WriteError>>(
+        &self,
+        work: impl FnOnce(Vec<Worker<'_>>) -> Result<T, E>,
+    ) -> Result<(T, InsertReport), E> {
+        let (sender, receiver) = bounded(QUEUE_FRAMES);
+        let workers = (0..self.options.workers.max(1))
+            .map(|number| Worker::new(self, number, sender.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        drop(sender);
+        let publisher = Publisher::new(self.store, self.session, &self.claims, workers.len());
+        std::thread::scope(|scope| {
+            let whole = || !self.failed.load(Ordering::Acquire);
+            let publisher = scope.spawn(move || publisher.run(&receiver, whole));
+            let done = work(workers);
+            let published = match publisher.join() {
+                Ok(published) => published,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            // A publisher that failed makes workers stop; its own reason is the one to tell.
+            match (done, published) {
+                (_, Err(error)) => Err(error.into()),
+                (Err(error), _) => Err(error),
+                (Ok(value), Ok(report)) => Ok((value, self.complete(report))),
+            }
+        })
+    }
+
+    fn complete(&self, report: InsertReport) -> InsertReport {
+        InsertReport {
+            objects: self.claims.objects.load(Ordering::Relaxed),
+            object_bytes: self.claims.object_bytes.load(Ordering::Relaxed),
+            content_bytes: self.claims.content_bytes.load(Ordering::Relaxed),
+            ..report
+        }
+    }
+
+    /// Runs `work` with one worker on this thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inserter::run`].
+    pub fn run_one<T, E: From<WriteError>>(
+        &self,
+        work: impl FnOnce(&mut Worker<'_>) -> Result<T, E>,
+    ) -> Result<(T, InsertReport), E> {
+        self.run(|mut workers| {
+            let Some(mut worker) = workers.pop() else { return Err(WriteError::Stopped.into()) };
+            workers.drain(..).try_for_each(Worker::finish)?;
+            let value = work(&mut worker)?;
+            worker.finish()?;
+            Ok(value)
+        })
+    }
+}
+
+/// One thread's share of an insertion: open frames of its own.
+#[derive(Debug)]
+pub struct Worker<'i> {
+    inserter: &'i Inserter<'i>,
+    number: usize,
+    sender: Sender<Message>,
+    compressor: Compressor,
+    content: OpenFrame,
+    metadata: OpenFrame,
+    round: u64,
+    is_finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct OpenFrame {
+    objects: Vec<FrameObject>,
+    bodies: Vec<u8>,
+}
+
+impl<'i> Worker<'i> {
+    fn new(
+        inserter: &'i Inserter<'i>,
+        number: usize,
+        sender: Sender<Message>,
+    ) -> Result<Self, WriteError> {
+        Ok(Self {
+            inserter,
+            number,
+            sender,
+            compressor: Compressor::new(inserter.options.compression)?,
+            content: OpenFrame::default(),
+            metadata: OpenFrame::default(),
+            round: 0,
+            is_finished: false,
+        })
+    }
+
+    /// The objects that are being added to.
+    pub fn store(&self) -> &'i Store {
+        self.inserter.store
+    }
+
+    /// Stores an object in one piece, unless it is there, and returns its id.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails, or the publisher has stopped.
+    pub fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
+        let id = object_id(kind, bytes);
+        self.put_stored(FrameObject { id, kind, is_list: false, length: bytes.len() as u32 }, bytes)?;
+        Ok(id)
+    }
+
+    /// Stores the list of a long object, whose chunks and pages were put before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::put`].
+    pub fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
+        self.put_stored(FrameObject { id, kind, is_list: true, length: list.len() as u32 }, list)
+    }
+
+    /// Whether the object is stored, or on its way.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn is_present(&self, id: &Id) -> Result<bool, WriteError> {
+        Ok(self.inserter.claims.is_claimed(id) || self.inserter.store.is_present(id)?)
+    }
+
+    fn put_stored(&mut self, object: FrameObject, bytes: &[u8]) -> Result<(), WriteError> {
+        self.join_round()?;
+        let claims = &self.inserter.claims;
+        if self.inserter.store.is_present(&object.id)? || !claims.claim(&object.id) {
+            return Ok(());
+        }
+        claims.objects.fetch_add(1, Ordering::Relaxed);
+        claims.object_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let is_metadata = object.kind.is_metadata() || object.is_list;
+        if !is_metadata {
+            claims.content_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
+        let is_full = frame.bodies.len() + bytes.len() > FRAME_BYTES_TARGET
+            || frame.objects.len() >= FRAME_OBJECTS_MAX;
+        if is_full && !frame.objects.is_empty() {
+            self.flush(is_metadata)?;
+        }
+        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
+        frame.objects.push(object);
+        frame.bodies.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self, is_metadata: bool) -> Result<(), WriteError> {
+        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
+        if frame.objects.is_empty() {
+            return Ok(());
+        }
+        let class = if is_metadata { PackClass::Metadata } else { PackClass::Content };
+        let objects = std::mem::take(&mut frame.objects);
+        let raw = encode_frame(&objects, &frame.bodies);
+        frame.bodies.clear();
+        let mut stored = Vec::new();
+        let codec = self.compressor.compress(&raw, &mut stored)?;
+        stored.shrink_to_fit();
+        let part = PackPart { class, codec, stored, raw_length: raw.len(), objects };
+        self.sender.send(Message::Part { round: self.round, part }).map_err(|_| WriteError::Stopped)
+    }
+
+    fn flush_all(&mut self) -> Result<(), WriteError> {
+        self.flush(false)?;
+        self.flush(true)
+    }
+
+    /// Hands over what is held, if the publisher waits for that.
+    fn join_round(&mut self) -> Result<(), WriteError> {
+        let round = self.inserter.claims.round();
+        if round == self.round {
+            return Ok(());
+        }
+        self.flush_all()?;
+        self.round = round;
+        let joined = Message::Joined { worker: self.number, round };
+        self.sender.send(joined).map_err(|_| WriteError::Stopped)
+    }
+
+    /// Hands over everything. A worker that is dropped without this has failed.
+    ///
+    /// # Errors
+    ///
+    /// The compressor fails its check, or the publisher has stopped.
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        self.flush_all()?;
+        self.is_finished = true;
+        let joined = Message::Joined { worker: self.number, round: u64::MAX };
+        self.sender.send(joined).map_err(|_| WriteError::Stopped)
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.inserter.failed.store(true, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Where objects are: questions that need no object bytes.
+
+use std::collections::BTreeSet;
+
+use super::segments::parse_file_name;
+use super::{ReadError, Store};
+use crate::base::id::{Id, unhex};
+use crate::base::kind::Kind;
+use crate::format::index::{PackRecord, Place};
+
+/// A place in a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackPlace {
+    /// The pack.
+    pub pack: PackRecord,
+    /// Where in it.
+    pub place: Place,
+}
+
+/// What is known of a stored object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its kind.
+    pub kind: Kind,
+    /// Whether it is stored as a list.
+    pub is_list: bool,
+    /// Its place in a pack; `None` for a loose object.
+    pub pack: Option<PackPlace>,
+    /// The bytes stored for it: of its loose file, or its share of its frame.
+    pub stored_bytes: u64,
+    /// Its stored bytes, uncompressed; of the list, where it is one.
+    pub length_bytes: u64,
+}
+
+/// A key by which objects that are stored side by side sort side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Locality(Id, u64, u32);
+
+impl Store {
+    /// What is known of an object; `None` if it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails, or a loose file is damaged.
+    pub fn find(&self, id: &Id) -> Result<Option<Found>, ReadError> {
+        if let Some((pack, place)) = self.segments.places(id).into_iter().next() {
+            let stored = u128::from(place.length) * u128::from(place.frame.stored_length)
+                / u128::from(place.frame.raw_length.max(1));
+            return Ok(Some(Found {
+                kind: place.kind,
+                is_list: place.is_list,
+                pack: Some(PackPlace { pack, place }),
+                stored_bytes: u64::try_from(stored).unwrap_or(u64::MAX),
+                length_bytes: u64::from(place.length),
+            }));
+        }
+        Ok(self.read_loose(id)?.map(|(loose, stored_bytes)| Found {
+            kind: loose.kind,
+            is_list: loose.is_list,
+            pack: None,
+            stored_bytes,
+            length_bytes: loose.bytes.len() as u64,
+        }))
+    }
+
+    /// Whether the object is stored, and not condemned.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn is_present(&self, id: &Id) -> Result<bool, ReadError> {
+        if self.segments.is_present(id) {
+            return Ok(true);
+        }
+        Ok(!self.segments.is_condemned_loose(id) && self.has_loose(id)?)
+    }
+
+    /// Where the object is stored, as a key to sort by; `None` if it is loose or absent.
+    pub fn locality(&self, id: &Id) -> Option<Locality> {
+        let (pack, place) = self.segments.places(id).into_iter().next()?;
+        Some(Locality(pack.name, place.frame.offset, place.offset))
+    }
+
+    /// The bytes of the object itself, also where a list is stored; reads that list.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::load`].
+    pub fn size_bytes(&self, id: &Id, found: &Found) -> Result<u64, ReadError> {
+        if !found.is_list {
+            return Ok(found.length_bytes);
+        }
+        self.load(id, found.kind).map(|stored| stored.length_bytes())
+    }
+
+    /// Ids that begin with these digits, at most `limit` of them, in order.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn ids_with_prefix(&self, digits: &str, limit: usize) -> Result<Vec<Id>, ReadError> {
+        let first = digits.to_owned() + &"0".repeat(64_usize.saturating_sub(digits.len()));
+        let Some(first) = unhex(&first).and_then(|bytes| Id::from_slice(&bytes)) else {
+            return Ok(Vec::new());
+        };
+        let mut ids = BTreeSet::new();
+        for segment in self.segments.list() {
+            let Some(index) = segment.index() else { continue };
+            let mut number = index.from_prefix(&first);
+            while let Some(id) = index.id(number).filter(|id| id.to_hex().starts_with(digits)) {
+                ids.insert(id);
+                if ids.len() > limit.saturating_mul(2) {
+                    break;
+                }
+                number += 1;
+            }
+        }
+        if let Some(head) = digits.get(..2) {
+            for listed in self.backend.list(&format!("objects/{head}"))? {
+                let id = parse_file_name(&format!("{head}{}", listed.name), "");
+                ids.extend(id.filter(|_| format!("{head}{}", listed.name).starts_with(digits)));
+            }
+        }
+        Ok(ids.into_iter().take(limit).collect())
+    }
+}

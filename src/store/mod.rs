@@ -1,0 +1,109 @@
+//! The object database over packs, loose objects and index segments.
+//!
+//! Invariant: an id that can be found is complete: all it refers to was durable before it could be
+//! found. Bytes are handed out only after they have been found to be those of the id asked for.
+
+mod error;
+mod frames;
+mod inserter;
+mod locate;
+mod loose;
+mod pack_writer;
+mod publisher;
+mod read;
+mod recover;
+mod segments;
+mod sink;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub use error::{ReadError, WriteError};
+pub use frames::{FrameKey, Frames};
+pub use inserter::{InsertOptions, Inserter, InsertReport, Worker};
+pub use locate::{Found, Locality, PackPlace};
+pub use pack_writer::{PackPart, read_footer};
+pub use read::{Span, Stored};
+pub use segments::{Segment, Segments};
+pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink};
+
+use crate::backend::Backend;
+use crate::base::id::Id;
+use crate::format::chunker::Chunker;
+use crate::format::config::Config;
+
+/// What prune has announced it will delete: neither a duplicate to rely on nor a file to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condemned {
+    /// Names of packs.
+    pub packs: BTreeSet<Id>,
+    /// Loose objects.
+    pub loose: BTreeSet<Id>,
+}
+
+/// The objects of a repository.
+#[derive(Debug)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    chunker: Chunker,
+    config: Config,
+    segments: Segments,
+    frames: Frames,
+    loose: loose::LooseObjects,
+}
+
+impl Store {
+    /// Opens the objects of a repository: maps its index segments, loads nothing.
+    ///
+    /// A segment that is damaged or of another version is left out; reading falls back on the
+    /// footers of the packs it covered.
+    ///
+    /// # Errors
+    ///
+    /// The repository cannot be listed.
+    pub fn open(backend: Arc<dyn Backend>, config: Config) -> Result<Self, ReadError> {
+        let segments = Segments::load(&*backend)?;
+        let loose = loose::LooseObjects::load(&*backend)?;
+        let chunker = Chunker::new(config.chunker);
+        Ok(Self { frames: Frames::new(Arc::clone(&backend)), backend, chunker, config, segments, loose })
+    }
+
+    /// Where the bytes are kept.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// Where long objects are cut.
+    pub fn chunker(&self) -> &Chunker {
+        &self.chunker
+    }
+
+    /// The repository's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The index segments.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Sets what must not be relied on, read from the newest generation by whoever opens a session.
+    pub fn set_condemned(&self, condemned: Condemned) {
+        self.segments.set_condemned(condemned);
+    }
+
+    /// Looks again at which index segments there are.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails, or a segment is of a later version.
+    pub fn reload(&self) -> Result<(), ReadError> {
+        self.segments.reload(&*self.backend)
+    }
+
+    /// The decompressed frames kept from recent reads.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
+    }
+}

@@ -1,0 +1,177 @@
+//! The index segments of a repository, and which of their packs may be relied on.
+//!
+//! Invariant: what a segment says is never trusted as content; a reader checks the bytes it leads to.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Condemned, ReadError};
+use crate::backend::{Backend, Mapped};
+use crate::base::hash::plain;
+use crate::base::id::Id;
+use crate::format::index::{Index, PackRecord, Place};
+
+/// Segments smaller than this many bytes are merged with others of their size.
+const MERGED_BYTES_MAX: usize = 64 << 20;
+/// Segments of about one size that are merged into one.
+const MERGE_COUNT: usize = 8;
+
+/// One index segment.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its name: the BLAKE3 hash of its bytes; `None` for one made from footers, in memory only.
+    pub name: Option<Id>,
+    bytes: Mapped,
+}
+
+impl Segment {
+    /// Opens a segment from its bytes.
+    ///
+    /// # Errors
+    ///
+    /// Not an index, or one of a later version.
+    pub fn new(name: Option<Id>, bytes: Mapped, file: String) -> Result<Self, ReadError> {
+        match Index::open(&bytes) {
+            Ok(_) => Ok(Self { name, bytes }),
+            Err(error) => Err(ReadError::file(file, error)),
+        }
+    }
+
+    /// The segment's tables; `None` cannot happen to one that was opened before.
+    pub fn index(&self) -> Option<Index<'_>> {
+        Index::open(&self.bytes).ok()
+    }
+
+    /// Whether the bytes are those that the name stands for. Reads all of them.
+    pub fn is_whole(&self) -> bool {
+        self.name.is_none_or(|name| plain(&self.bytes) == *name.as_bytes())
+    }
+
+    /// The packs that the segment covers.
+    pub fn packs(&self) -> Vec<PackRecord> {
+        let index = self.index();
+        index.map_or_else(Vec::new, |index| {
+            (0..index.pack_count()).filter_map(|number| index.pack(number).ok()).collect()
+        })
+    }
+
+    /// Bytes of the segment.
+    pub fn length_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The file name of a segment.
+pub(super) fn segment_file(name: &Id) -> String {
+    format!("index/{name}.idx")
+}
+
+/// The name in `name`, such as `<64 digits>.idx`.
+pub(super) fn parse_file_name(name: &str, suffix: &str) -> Option<Id> {
+    name.strip_suffix(suffix)?.parse().ok()
+}
+
+/// All index segments, as of the last look.
+#[derive(Debug, Default)]
+pub struct Segments {
+    list: RwLock<Vec<Arc<Segment>>>,
+    condemned: RwLock<Condemned>,
+}
+
+impl Segments {
+    pub(super) fn load(backend: &dyn Backend) -> Result<Self, ReadError> {
+        let segments = Self::default();
+        segments.reload(backend)?;
+        Ok(segments)
+    }
+
+    /// Looks again at which segments there are. Those made from footers stay.
+    pub(super) fn reload(&self, backend: &dyn Backend) -> Result<(), ReadError> {
+        let known = self.list();
+        let mut list: Vec<Arc<Segment>> =
+            known.iter().filter(|segment| segment.name.is_none()).cloned().collect();
+        for listed in backend.list("index")? {
+            let Some(name) = parse_file_name(&listed.name, ".idx") else { continue };
+            if let Some(segment) = known.iter().find(|segment| segment.name == Some(name)) {
+                list.push(Arc::clone(segment));
+                continue;
+            }
+            let file = segment_file(&name);
+            // One that cannot be used is as if it were not there: its packs are read by footer.
+            let mapped = backend.map(&file).map_err(ReadError::from);
+            let opened = mapped.and_then(|bytes| Segment::new(Some(name), bytes, file));
+            match opened {
+                Ok(segment) => list.push(Arc::new(segment)),
+                Err(error @ ReadError::Unsupported { .. }) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+        Ok(())
+    }
+
+    /// The segments.
+    pub fn list(&self) -> Vec<Arc<Segment>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_condemned(&self, condemned: Condemned) {
+        *self.condemned.write().unwrap_or_else(PoisonError::into_inner) = condemned;
+    }
+
+    pub(super) fn is_condemned_loose(&self, id: &Id) -> bool {
+        self.condemned.read().unwrap_or_else(PoisonError::into_inner).loose.contains(id)
+    }
+
+    pub(super) fn add(&self, segment: Segment) {
+        self.list.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(segment));
+    }
+
+    /// Drops segments for which `keep` is false.
+    pub(super) fn retain(&self, keep: impl Fn(&Segment) -> bool) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|segment| keep(segment));
+    }
+
+    /// All places of an object that are in whole records, with the names of their packs.
+    pub fn places(&self, id: &Id) -> Vec<(PackRecord, Place)> {
+        let mut places = Vec::new();
+        self.visit(id, |pack, place| {
+            places.push((pack, place));
+            false
+        });
+        places
+    }
+
+    /// Whether the object is stored in a pack that is not condemned.
+    pub fn is_present(&self, id: &Id) -> bool {
+        let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
+        self.visit(id, |pack, _| {
+            condemned.packs.is_empty() || !condemned.packs.contains(&pack.name)
+        })
+    }
+
+    /// Calls `found` for each place until it returns true; whether it did.
+    fn visit(&self, id: &Id, mut found: impl FnMut(PackRecord, Place) -> bool) -> bool {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().rev().filter_map(|segment| segment.index()).any(|index| {
+            index.find(id).any(|number| {
+                let place = index.place(number);
+                let pack = place.and_then(|place| index.pack(place.pack).map(|pack| (pack, place)));
+                pack.is_ok_and(|(pack, place)| found(pack, place))
+            })
+        })
+    }
+
+    /// Segments of about one size, if there are enough of them to be merged into one.
+    pub(super) fn to_merge(&self) -> Vec<Arc<Segment>> {
+        let mut by_size: std::collections::BTreeMap<u32, Vec<Arc<Segment>>> =
+            std::collections::BTreeMap::new();
+        for segment in self.list() {
+            if segment.name.is_some() && segment.length_bytes() < MERGED_BYTES_MAX {
+                let size_class = segment.length_bytes().max(4096).ilog2() / MERGE_COUNT.ilog2();
+                by_size.entry(size_class).or_default().push(segment);
+            }
+        }
+        by_size.into_values().find(|group| group.len() >= MERGE_COUNT).unwrap_or_default()
+    }
+}

@@ -1,0 +1,198 @@
+//! Where objects go when they are made: into a repository, or nowhere but their ids.
+//!
+//! Invariant: both ways give the same ids, so that a dry run tells what a real one would store.
+
+use super::inserter::Worker;
+use super::{Store, WriteError};
+use crate::base::hash::object_id;
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::format::chunker::{Chunker, Segmenter, Stretch};
+use crate::format::list::{ListBuilder, Segment};
+
+/// Takes objects and gives their ids.
+pub trait ObjectSink: Send {
+    /// Takes an object in one piece.
+    fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError>;
+
+    /// Takes the list of a long object, whose chunks and pages were taken before.
+    fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError>;
+
+    /// Where long objects are cut; `None` if nothing is stored and so nothing need be cut.
+    fn chunker(&self) -> Option<&Chunker>;
+
+    /// Takes an object of any length from memory.
+    fn put_any(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError>
+    where
+        Self: Sized,
+    {
+        if self.chunker().is_none_or(|chunker| bytes.len() <= chunker.max_bytes()) {
+            return self.put(kind, bytes);
+        }
+        let mut long = LongObject::new(self, kind);
+        long.feed(bytes)?;
+        long.finish()
+    }
+}
+
+impl ObjectSink for Worker<'_> {
+    fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
+        self.put(kind, bytes)
+    }
+
+    fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
+        self.put_list(id, kind, list)
+    }
+
+    fn chunker(&self) -> Option<&Chunker> {
+        Some(self.store().chunker())
+    }
+}
+
+/// Stores nothing: only tells ids.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HashOnly;
+
+impl ObjectSink for HashOnly {
+    fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
+        Ok(object_id(kind, bytes))
+    }
+
+    fn put_list(&mut self, _id: Id, _kind: Kind, _list: &[u8]) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn chunker(&self) -> Option<&Chunker> {
+        None
+    }
+}
+
+/// Stores each object as a loose file. For few objects: each costs two syncs.
+#[derive(Debug)]
+pub struct LooseSink<'s> {
+    store: &'s Store,
+    session: &'s str,
+    /// Objects that were not there before.
+    pub new_objects: u64,
+}
+
+impl<'s> LooseSink<'s> {
+    /// Prepares to store loose objects on behalf of a session.
+    pub fn new(store: &'s Store, session: &'s str) -> Self {
+        Self { store, session, new_objects: 0 }
+    }
+
+    fn put_stored(&mut self, id: &Id, kind: Kind, is_list: bool, bytes: &[u8]) -> Result<(), WriteError> {
+        if !self.store.is_present(id)? {
+            self.store.put_loose(self.session, id, kind, is_list, bytes)?;
+            self.new_objects += 1;
+        }
+        Ok(())
+    }
+}
+
+impl ObjectSink for LooseSink<'_> {
+    fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
+        let id = object_id(kind, bytes);
+        self.put_stored(&id, kind, false, bytes)?;
+        Ok(id)
+    }
+
+    fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
+        self.put_stored(&id, kind, true, list)
+    }
+
+    fn chunker(&self) -> Option<&Chunker> {
+        Some(self.store.chunker())
+    }
+}
+
+/// An object that arrives as a stream, longer than the longest chunk.
+///
+/// Holds one chunk, one piece and one page of each sort.
+#[derive(Debug)]
+pub struct LongObject<'w, S> {
+    sink: &'w mut S,
+    kind: Kind,
+    builder: ListBuilder,
+    segmenter: Option<Segmenter>,
+}
+
+impl<'w, S: ObjectSink> LongObject<'w, S> {
+    /// Starts an object.
+    pub fn new(sink: &'w mut S, kind: Kind) -> Self {
+        let segmenter = sink.chunker().map(|chunker| Segmenter::new(chunker.clone()));
+        Self { builder: ListBuilder::new(kind), segmenter, sink, kind }
+    }
+
+    fn with_stretches(
+        &mut self,
+        feed: impl FnOnce(
+            &mut Segmenter,
+            &mut dyn FnMut(Stretch<'_>) -> Result<(), WriteError>,
+        ) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let Some(segmenter) = &mut self.segmenter else { return Ok(()) };
+        let (sink, builder) = (&mut *self.sink, &mut self.builder);
+        let chunk_kind = self.kind.chunk_kind();
+        feed(segmenter, &mut |stretch| {
+            let segment = match stretch {
+                Stretch::Chunk(chunk) => {
+                    let id = sink.put(chunk_kind, chunk)?;
+                    Segment::Chunk { id, length_bytes: chunk.len() as u64 }
+                }
+                Stretch::Zeros(length_bytes) => Segment::Zeros { length_bytes },
+            };
+            builder.segment(segment, &mut |page| sink.put(Kind::Page, page))
+        })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.hash(bytes)?;
+        self.with_stretches(|segmenter, each| segmenter.feed(bytes, &mut |stretch| each(stretch)))
+    }
+
+    fn hash(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let (sink, is_stored) = (&mut *self.sink, self.segmenter.is_some());
+        self.builder.hash(bytes, &mut |page| match is_stored {
+            true => sink.put(Kind::Page, page),
+            false => Ok(object_id(Kind::Page, page)),
+        })
+    }
+
+    /// Takes a hole: zero bytes that nobody had to read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn feed_zeros(&mut self, count: u64) -> Result<(), WriteError> {
+        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+        let mut rest = count;
+        while rest > 0 {
+            let take = rest.min(ZEROS.len() as u64);
+            self.hash(&ZEROS[..take as usize])?;
+            rest -= take;
+        }
+        self.with_stretches(|segmenter, each| segmenter.feed_zeros(count, &mut |stretch| each(stretch)))
+    }
+
+    /// Ends the object and stores its list; its id.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink; an object of one piece, which should have come in one, is refused as
+    /// [`WriteError::Stopped`].
+    pub fn finish(mut self) -> Result<Id, WriteError> {
+        self.with_stretches(|segmenter, each| segmenter.finish(&mut |stretch| each(stretch)))?;
+        let sink = &mut *self.sink;
+        let finished = self.builder.finish(&mut |page| sink.put(Kind::Page, page))?;
+        let (id, list) = finished.ok_or(WriteError::Stopped)?;
+        self.sink.put_list(id, self.kind, &list.encode())?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,85 @@
+//! What prune decides from its listings: what to condemn, and what to take off that list again.
+//!
+//! Invariant: whatever is not condemned refers to nothing that is deleted.
+
+use super::super::Flaw;
+use super::super::repository::{Condemned, Repository, Violation, mostly_dead};
+use super::super::universe::{
+    Needs, Random, bit, closure, every, forms, lowest, members, objects_of,
+};
+use super::Prune;
+
+impl Prune {
+    /// Chooses what to condemn, and what to store again first because it is still needed.
+    pub(super) fn mark(
+        &mut self,
+        repository: &Repository,
+        random: &mut Random,
+    ) -> Result<(), Violation> {
+        let indexed = repository.covered(self.segments) & repository.packs.now;
+        let loose = repository.loose.now;
+        let found = repository.records_in(indexed) | loose;
+        let reached = closure(self.roots, found, self.choose).map_err(Violation::PruneMisses)?;
+        let mut live = reached.needs;
+        let mut chosen = reached.records;
+        if repository.flaw == Flaw::DeltaIsBase {
+            chosen &= !live.bases;
+            live.bases = 0;
+        }
+        self.condemned = Condemned {
+            packs: self.packs & !indexed,
+            loose: loose & !live.objects,
+        };
+        for pack in members(indexed & self.packs) {
+            let records = repository.records[pack];
+            // A dead tree left in a kept pack would outlive what it refers to.
+            let incomplete =
+                repository.flaw != Flaw::DeadReferrerKept && !Needs::of(records).within(live);
+            if incomplete || mostly_dead(records, live) || (self.repacks && random.one_in(4)) {
+                self.condemned.packs |= bit(pack);
+            }
+        }
+        if self.repacks {
+            self.condemned.loose = loose;
+        }
+        let kept = repository.records_in(indexed & !self.condemned.packs)
+            | (loose & !self.condemned.loose);
+        self.repacked = chosen & !kept;
+        Ok(())
+    }
+
+    /// Takes off the condemned list what jobs refer to, and what all that is kept refers to.
+    pub(super) fn rescue(&mut self, repository: &Repository) -> Result<(), Violation> {
+        let indexed = repository.covered(self.segments) & repository.packs.now;
+        let loose = repository.loose.now;
+        let found = repository.records_in(indexed) | loose;
+        loop {
+            let kept = repository.records_in(indexed & !self.condemned.packs)
+                | (loose & !self.condemned.loose);
+            let mut needs = Needs::of(kept);
+            needs.objects |= self.roots;
+            if repository.flaw == Flaw::RootsAreJobsOnly {
+                let reached = closure(self.roots, found, every);
+                needs = reached.map_err(Violation::PruneMisses)?.needs;
+            }
+            if repository.flaw == Flaw::DeltaIsBase {
+                needs.bases = 0;
+            }
+            let object = lowest(needs.objects & !objects_of(kept));
+            let wanted = match (object, lowest(needs.bases & !kept)) {
+                (Some(object), _) => forms(object),
+                (None, Some(record)) => bit(record),
+                (None, None) => return Ok(()),
+            };
+            let holder = members(indexed & self.condemned.packs)
+                .find(|&pack| repository.records[pack] & wanted != 0);
+            if let Some(pack) = holder {
+                self.condemned.packs &= !bit(pack);
+            } else if loose & self.condemned.loose & wanted != 0 {
+                self.condemned.loose &= !wanted;
+            } else {
+                return Err(Violation::PruneMisses(lowest(wanted).unwrap_or_default()));
+            }
+        }
+    }
+}
