@@ -1,2 +1,5 @@
-//! runup(1)
-fn main() {}
+//! runup(1): backs up and restores; runs every plumbing command too.
+
+fn main() -> std::process::ExitCode {
+    runup::cli::commands::main()
+}

@@ -26,6 +26,9 @@ pub enum BackendError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The session was fenced by a prune: nothing may be published on its behalf any more.
+    #[error("the session was fenced by a prune")]
+    Fenced,
     /// The system refused.
     #[error("cannot {action} {name}")]
     Io {

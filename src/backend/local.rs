@@ -13,16 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::map::Mapped;
 use super::session::LocalSession;
-use super::{Backend, BackendError, Created, Listed, NewFile, RandomRead, Session};
+use super::{Mapped, Backend, BackendError, Created, Listed, NewFile, RandomRead, Session};
 
 /// Directories of every repository, made by [`Local::init`].
 const DIRECTORIES: [&str; 9] =
     ["objects", "packs", "index", "jobs", "forgotten", "sessions", "gc", "fenced", "refs"];
+
+/// Held shared while a name is published, and alone by a prune that has fenced somebody.
+const PUBLICATION_LOCK: &str = "publication.lock";
+/// Held by the prune, or by whoever merges indexes.
+const MAINTENANCE_LOCK: &str = "maintenance.lock";
+/// The session id of files that are written before there are sessions.
+const NO_SESSION: &str = "init";
 
 /// What a file system can do, found out by trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +102,15 @@ impl Local {
         for directory in DIRECTORIES.into_iter().chain(["tmp"]) {
             local.shared.make_directory(directory)?;
         }
-        local.sync("")?;
+        for lock in [PUBLICATION_LOCK, MAINTENANCE_LOCK] {
+            match local.shared.create_exclusively(lock) {
+                Ok(_) => {}
+                Err(BackendError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        local.shared.sync_directory("")?;
         Ok(local)
     }
 
@@ -123,9 +137,10 @@ impl Local {
         Ok(Probe { exclusive_rename: renamed == Err(Errno::EXIST) })
     }
 
-    /// Whether a directory of this name is one that every repository has.
-    pub fn is_directory_name(name: &str) -> bool {
-        name == "tmp" || DIRECTORIES.contains(&name)
+    /// Whether a name is one that every repository has, made before its `config`.
+    pub fn is_initial_name(name: &str) -> bool {
+        let locks = [PUBLICATION_LOCK, MAINTENANCE_LOCK];
+        name == "tmp" || DIRECTORIES.contains(&name) || locks.contains(&name)
     }
 
     /// The directory.
@@ -139,7 +154,7 @@ impl Local {
     ///
     /// The system refuses.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<Created, BackendError> {
-        let mut file = self.create("init")?;
+        let mut file = self.create(NO_SESSION)?;
         file.write(bytes)?;
         let created = file.publish(name)?;
         self.sync(directory_of(name))?;
@@ -190,6 +205,26 @@ impl Shared {
         } else {
             let name = self.path.join(name).to_string_lossy().into_owned();
             Err(BackendError::Damaged { name, what: "not a regular file" })
+        }
+    }
+
+    /// Makes sure that this session may publish, and holds off a prune's last look meanwhile.
+    ///
+    /// A writer that was stopped between two calls may have been fenced in the meantime. A prune
+    /// that fences takes the lock alone once before it looks again, so either it sees the name that
+    /// is published under the lock, or the writer sees that its session is gone.
+    fn lock_publication(&self, session: &str) -> Result<Option<File>, BackendError> {
+        if session == NO_SESSION {
+            return Ok(None);
+        }
+        let lock = self.open_file(PUBLICATION_LOCK)?;
+        rustix::fs::flock(&lock, FlockOperation::LockShared)
+            .map_err(|error| self.error("lock", PUBLICATION_LOCK, error))?;
+        let name = format!("sessions/{session}");
+        match rustix::fs::statat(&self.root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(Some(lock)),
+            Err(Errno::NOENT) => Err(BackendError::Fenced),
+            Err(error) => Err(self.error("look up", &name, error)),
         }
     }
 
@@ -301,7 +336,8 @@ impl Backend for Local {
         let number = self.shared.next_temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = format!("tmp/{session}-{number}");
         let file = self.shared.create_exclusively(&temporary)?;
-        Ok(Box::new(LocalNewFile { shared: Arc::clone(&self.shared), file, temporary }))
+        let session = session.to_owned();
+        Ok(Box::new(LocalNewFile { shared: Arc::clone(&self.shared), session, file, temporary }))
     }
 
     fn sync(&self, directory: &str) -> Result<(), BackendError> {
@@ -312,6 +348,24 @@ impl Backend for Local {
             }
         }
         Ok(())
+    }
+
+    fn note_unsynced(&self, directory: &str) {
+        self.shared.unsynced().insert(directory.to_owned());
+    }
+
+    fn sync_all(&self) -> Result<(), BackendError> {
+        let directories = std::mem::take(&mut *self.shared.unsynced());
+        directories.iter().try_for_each(|directory| self.shared.sync_directory(directory))
+    }
+
+    fn try_lock_maintenance(&self) -> Result<Option<Box<dyn std::fmt::Debug + Send>>, BackendError> {
+        let file = self.shared.open_file(MAINTENANCE_LOCK)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(self.shared.error("lock", MAINTENANCE_LOCK, error)),
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), BackendError> {
@@ -352,6 +406,7 @@ impl RandomRead for LocalFile {
 #[derive(Debug)]
 struct LocalNewFile {
     shared: Arc<Shared>,
+    session: String,
     file: File,
     temporary: String,
 }
@@ -373,6 +428,7 @@ impl NewFile for LocalNewFile {
         let shared = &self.shared;
         rustix::fs::fdatasync(&self.file)
             .map_err(|error| shared.error("sync", &self.temporary, error))?;
+        let _lock = shared.lock_publication(&self.session)?;
         let mut renamed = shared.rename_new(&self.temporary, name);
         if renamed == Err(Errno::NOENT) {
             shared.make_directory(directory_of(name))?;

@@ -5,15 +5,15 @@
 
 mod error;
 mod local;
-mod map;
 mod session;
 
 pub use error::BackendError;
 pub use local::{Local, Probe};
-pub use map::Mapped;
 pub use session::{LocalSession, SESSION_ID_DIGITS};
 
 use std::fmt::Debug;
+
+pub use crate::os::Mapped;
 
 /// One file of a directory listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +74,17 @@ pub trait Backend: Debug + Send + Sync {
     /// Makes earlier creations in this directory durable, if there are any since the last call.
     fn sync(&self, directory: &str) -> Result<(), BackendError>;
 
+    /// Notes that names in this directory may not be durable, though somebody relies on them.
+    fn note_unsynced(&self, directory: &str);
+
+    /// Makes all names durable that were created here or noted since they last were.
+    fn sync_all(&self) -> Result<(), BackendError>;
+
+    /// Takes the lock that prune and whoever merges indexes hold; `None` while somebody else does.
+    ///
+    /// It is released by dropping it, and when its owner dies.
+    fn try_lock_maintenance(&self) -> Result<Option<Box<dyn Debug + Send>>, BackendError>;
+
     /// Removes a file; one that does not exist is no error.
     fn remove(&self, name: &str) -> Result<(), BackendError>;
 
@@ -105,7 +116,8 @@ pub trait NewFile: Debug + Send {
     ///
     /// # Errors
     ///
-    /// The bytes could not be made durable, which is never tried again; the file is thrown away.
+    /// The bytes could not be made durable, which is never tried again; or the session has been
+    /// fenced. The file is thrown away.
     fn publish(self: Box<Self>, name: &str) -> Result<Created, BackendError>;
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: a look-up reads a few lines of memory and allocates nothing; every number read from
 //! the bytes is checked before it is used as a place. Format: runup-repository(5), INDEXES.
 
+use std::collections::BTreeSet;
+
 use super::codec::{DecodeError, Reader};
 use super::compress::Codec;
 use super::pack::{FormatError, FramePlace, FrameRecord, decode_tag};
@@ -48,6 +50,7 @@ pub struct Place {
 /// Collects packs and their frames, and encodes the segment that covers them.
 #[derive(Debug, Default)]
 pub struct IndexBuilder {
+    replaced: BTreeSet<Id>,
     packs: Vec<PackRecord>,
     frames: Vec<[u8; FRAME_BYTES]>,
     objects: Vec<(Id, [u8; PLACE_BYTES])>,
@@ -68,12 +71,14 @@ impl IndexBuilder {
         }
     }
 
-    /// Adds everything a segment covers.
+    /// Adds everything that the segment of this name covers, to replace it and what it replaced.
     ///
     /// # Errors
     ///
-    /// The segment is damaged.
-    pub fn add_segment(&mut self, segment: &Index<'_>) -> Result<(), DecodeError> {
+    /// The segment is damaged; the builder is of no use then.
+    pub fn replace(&mut self, name: Id, segment: &Index<'_>) -> Result<(), DecodeError> {
+        self.replaced.insert(name);
+        self.replaced.extend(segment.replaced());
         let (pack_base, frame_base) = (self.packs.len() as u32, self.frames.len() as u32);
         for number in 0..segment.packs {
             self.packs.push(segment.pack(number)?);
@@ -98,8 +103,8 @@ impl IndexBuilder {
         self.packs.is_empty()
     }
 
-    /// Encodes the segment.
-    pub fn encode(mut self) -> Vec<u8> {
+    /// Encodes the segment. `salt` is random, so that no segment's name ever recurs.
+    pub fn encode(mut self, salt: [u8; 16]) -> Vec<u8> {
         self.objects.sort_unstable();
         self.objects.dedup();
         let count = self.objects.len() as u64;
@@ -112,7 +117,10 @@ impl IndexBuilder {
         out.extend_from_slice(&(self.packs.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.frames.len() as u32).to_le_bytes());
         out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&salt);
+        out.extend_from_slice(&(self.replaced.len() as u32).to_le_bytes());
         out.resize(HEADER_BYTES, 0);
+        self.replaced.iter().for_each(|name| out.extend_from_slice(name.as_bytes()));
         for pack in &self.packs {
             out.extend_from_slice(pack.name.as_bytes());
             out.extend_from_slice(&pack.length_bytes.to_le_bytes());
@@ -164,6 +172,7 @@ pub struct Index<'a> {
     frames: u32,
     objects: u64,
     fanout_bits: u32,
+    replaced_table: &'a [u8],
     pack_table: &'a [u8],
     frame_table: &'a [u8],
     fanout: &'a [u8],
@@ -187,22 +196,30 @@ impl<'a> Index<'a> {
             return Err(FormatError::Unsupported("unknown version or flag of index"));
         }
         let (packs, frames, objects) = (reader.u32()?, reader.u32()?, reader.u64()?);
+        let _salt: [u8; 16] = reader.array()?;
+        let replaced = reader.u32()?;
         reader.take(HEADER_BYTES - reader.offset())?;
         if fanout_bits > FANOUT_BITS_MAX || objects > u64::from(u32::MAX) {
             return Err(reader.error("index has impossible counts").into());
         }
+        let replaced_table = take_table(&mut reader, u64::from(replaced), Id::BYTES)?;
         let pack_table = take_table(&mut reader, u64::from(packs), PACK_BYTES)?;
         let frame_table = take_table(&mut reader, u64::from(frames), FRAME_BYTES)?;
         let fanout = take_table(&mut reader, 1 << fanout_bits, 4)?;
         let ids = take_table(&mut reader, objects, Id::BYTES)?;
         let places = take_table(&mut reader, objects, PLACE_BYTES)?;
         reader.finish()?;
-        Ok(Self { packs, frames, objects, fanout_bits, pack_table, frame_table, fanout, ids, places })
+        Ok(Self { packs, frames, objects, fanout_bits, replaced_table, pack_table, frame_table, fanout, ids, places })
     }
 
     /// Number of objects it covers.
     pub fn object_count(&self) -> u64 {
         self.objects
+    }
+
+    /// Names of the segments that this one replaces: whoever sees it ignores them.
+    pub fn replaced(&self) -> impl Iterator<Item = Id> + use<'a> {
+        self.replaced_table.chunks(Id::BYTES).filter_map(Id::from_slice)
     }
 
     /// Number of packs it covers.
@@ -343,7 +360,7 @@ mod tests {
             let record = PackRecord { name: Id::from_bytes([pack as u8; 32]), length_bytes: 9 };
             builder.add_pack(record, &[FrameRecord { place, checksum: [0; 16], objects }]);
         }
-        builder.encode()
+        builder.encode([1; 16])
     }
 
     #[test]
@@ -369,11 +386,13 @@ mod tests {
     fn merged_segments_cover_what_their_parts_cover() {
         let (left, right) = (segment(0..500), segment(400..900));
         let mut builder = IndexBuilder::default();
-        for part in [&left, &right] {
-            builder.add_segment(&Index::open(part).expect("index")).expect("whole");
+        for (name, part) in [(1, &left), (2, &right)] {
+            let name = Id::from_bytes([name; 32]);
+            builder.replace(name, &Index::open(part).expect("index")).expect("whole");
         }
-        let merged = builder.encode();
+        let merged = builder.encode([2; 16]);
         let index = Index::open(&merged).expect("index");
+        assert_eq!(index.replaced().count(), 2);
         for n in 0..900_u32 {
             let found = index.find(&object_id(Kind::Blob, &n.to_le_bytes()));
             let copies = if (400..500).contains(&n) { 2 } else { 1 };

@@ -66,7 +66,7 @@ impl Repository {
             if names.iter().any(|name| name == LEGACY_FILE) {
                 return Err(OpenError::Legacy { location });
             }
-            let is_ours = |name: &std::ffi::OsString| Local::is_directory_name(&name.to_string_lossy());
+            let is_ours = |name: &std::ffi::OsString| Local::is_initial_name(&name.to_string_lossy());
             if !names.iter().all(is_ours) {
                 return Err(OpenError::Occupied { location });
             }

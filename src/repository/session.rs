@@ -47,6 +47,9 @@ impl Repository {
             loose: generation.condemned_loose.into_iter().collect(),
         });
         self.store.reload()?;
+        // A segment that can be seen need not be durable yet; what is stored now will rely on it.
+        self.backend.note_unsynced("index");
+        self.backend.sync("index")?;
         Ok(WriteSession { repository: self, session, highest_job: generation.highest_job })
     }
 
@@ -105,6 +108,7 @@ impl WriteSession<'_> {
     ///
     /// [`RepositoryError::Fenced`] if a prune has ended the session; nothing was published then.
     pub fn publish(mut self, projects: BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
+        self.repository.backend.sync_all()?;
         let record = control::encode(&JobRecord { projects });
         let mut number = self.repository.highest_number()?.max(self.highest_job);
         loop {

@@ -5,5 +5,8 @@
 mod excludes;
 mod glob;
 mod includes;
+pub mod metadata;
+pub mod owners;
 mod pattern;
 pub mod selection;
+pub mod stat_index;

@@ -72,7 +72,12 @@ impl Store {
         if self.segments.is_present(id) {
             return Ok(true);
         }
-        Ok(!self.segments.is_condemned_loose(id) && self.has_loose(id)?)
+        if self.segments.is_condemned_loose(id) || !self.has_loose(id)? {
+            return Ok(false);
+        }
+        // Whoever relies on the name must make it durable before publishing what refers to it.
+        self.note_loose_unsynced(id);
+        Ok(true)
     }
 
     /// Where the object is stored, as a key to sort by; `None` if it is loose or absent.

@@ -56,6 +56,12 @@ impl Store {
         Ok(self.loose.may_hold(id) && self.backend.length(&loose_file(id))?.is_some())
     }
 
+    pub(super) fn note_loose_unsynced(&self, id: &Id) {
+        let name = loose_file(id);
+        let (directory, _) = name.rsplit_once('/').unwrap_or_default();
+        self.backend.note_unsynced(directory);
+    }
+
     /// Reads a loose file, whose bytes are not compared with the id yet; `None` if there is none.
     pub(super) fn read_loose(&self, id: &Id) -> Result<Option<(Loose, u64)>, ReadError> {
         if !self.loose.may_hold(id) {

@@ -23,9 +23,9 @@ pub use frames::{FrameKey, Frames};
 pub use inserter::{InsertOptions, Inserter, InsertReport, Worker};
 pub use locate::{Found, Locality, PackPlace};
 pub use pack_writer::{PackPart, read_footer};
-pub use read::{Span, Stored};
+pub use read::{Sink, Span, Stored};
 pub use segments::{Segment, Segments};
-pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink};
+pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink, put_any};
 
 use crate::backend::Backend;
 use crate::base::id::Id;

@@ -38,6 +38,14 @@ pub(super) struct PackWriter {
     frames: Vec<FrameRecord>,
 }
 
+/// Random bytes that make the name of a file one of its own.
+pub(super) fn random_salt() -> Result<[u8; 16], WriteError> {
+    let mut salt = [0; 16];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    rustix::rand::getrandom(&mut salt, flags).map_err(|error| WriteError::Source(error.into()))?;
+    Ok(salt)
+}
+
 impl PackWriter {
     /// Starts a pack.
     pub(super) fn new(
@@ -45,9 +53,7 @@ impl PackWriter {
         session: &str,
         class: PackClass,
     ) -> Result<Self, WriteError> {
-        let mut salt = [0; 16];
-        let flags = rustix::rand::GetRandomFlags::empty();
-        rustix::rand::getrandom(&mut salt, flags).map_err(|e| WriteError::Source(e.into()))?;
+        let salt = random_salt()?;
         let file = backend.create(session)?;
         let mut writer =
             Self { file, hasher: blake3::Hasher::new(), offset: 0, frames: Vec::new() };

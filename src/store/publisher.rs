@@ -10,9 +10,9 @@
 use crossbeam_channel::Receiver;
 
 use super::inserter::Claims;
-use super::pack_writer::{PackPart, PackWriter};
+use super::pack_writer::{PackPart, PackWriter, random_salt};
 use super::segments::{Segment, segment_file};
-use super::{InsertReport, Store, WriteError};
+use super::{InsertReport, ReadError, Store, WriteError};
 use crate::base::hash::plain;
 use crate::base::id::Id;
 use crate::base::limits::PACK_BYTES_TARGET;
@@ -180,8 +180,9 @@ impl<'s> Publisher<'s> {
             return Ok(());
         }
         self.store.backend.sync("packs")?;
-        // The segments that these packs refer to must survive a power cut if this one does.
-        self.store.backend.sync("index")?;
+        // The segments and loose objects that these packs refer to must survive a power cut if this
+        // segment does.
+        self.store.backend.sync_all()?;
         let waiting = std::mem::take(&mut self.waiting);
         self.publish_segment(&waiting)
     }
@@ -205,8 +206,8 @@ impl Store {
         &self,
         session: &str,
         builder: IndexBuilder,
-    ) -> Result<Id, WriteError> {
-        let bytes = builder.encode();
+    ) -> Result<(), WriteError> {
+        let bytes = builder.encode(random_salt()?);
         let name = Id::from_bytes(plain(&bytes));
         let file_name = segment_file(&name);
         let mut file = self.backend.create(session)?;
@@ -215,14 +216,18 @@ impl Store {
         drop(bytes);
         let mapped = self.backend.map(&file_name)?;
         self.segments.add(Segment::new(Some(name), mapped, file_name)?);
-        Ok(name)
+        Ok(())
     }
 
     /// Merges segments while there are many of about one size, so that a look-up asks few.
     ///
     /// The merged segment is durable before the ones it replaces are removed; a reader that listed
-    /// those looks again.
+    /// those looks again. Beside a prune nothing is merged, lest it bring back what that removes.
     pub(super) fn merge_segments(&self, session: &str) -> Result<(), WriteError> {
+        if self.segments.to_merge().is_empty() {
+            return Ok(());
+        }
+        let Some(_lock) = self.backend.try_lock_maintenance()? else { return Ok(()) };
         loop {
             let group = self.segments.to_merge();
             if group.is_empty() {
@@ -237,16 +242,19 @@ impl Store {
                     self.segments.retain(|other| other.name != segment.name);
                     continue;
                 };
-                if builder.add_segment(&index).is_ok() {
-                    merged.push(segment.name);
-                }
+                let Some(name) = segment.name else { continue };
+                builder.replace(name, &index).map_err(|source| {
+                    let file = self.backend.describe(&segment_file(&name));
+                    ReadError::File { file, source }
+                })?;
+                merged.push(name);
             }
             if merged.len() < 2 {
                 return Ok(());
             }
-            let new_name = self.publish_segment(session, builder)?;
+            self.publish_segment(session, builder)?;
             self.backend.sync("index")?;
-            for name in merged.into_iter().flatten().filter(|name| *name != new_name) {
+            for name in merged {
                 self.segments.retain(|segment| segment.name != Some(name));
                 self.backend.remove(&segment_file(&name))?;
             }

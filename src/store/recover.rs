@@ -44,7 +44,7 @@ impl Store {
         }
         let found_footers = !builder.is_empty();
         if found_footers {
-            let bytes = Mapped::memory(builder.encode());
+            let bytes = Mapped::memory(builder.encode([0; 16]));
             self.segments.add(Segment::new(None, bytes, "index from footers".into())?);
         }
         let after: BTreeSet<_> = self.segments.list().iter().map(|segment| segment.name).collect();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a segment says is never trusted as content; a reader checks the bytes it leads to.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Condemned, ReadError};
@@ -105,6 +106,14 @@ impl Segments {
                 Err(_) => {}
             }
         }
+        // A segment and those it replaces can be seen together while they are being removed, and a
+        // listing may show some of them only: what the new one says stands for all.
+        let replaced: BTreeSet<Id> = list
+            .iter()
+            .filter_map(|segment| segment.index())
+            .flat_map(|index| index.replaced())
+            .collect();
+        list.retain(|segment| segment.name.is_none_or(|name| !replaced.contains(&name)));
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
         Ok(())
     }

@@ -20,19 +20,24 @@ pub trait ObjectSink: Send {
 
     /// Where long objects are cut; `None` if nothing is stored and so nothing need be cut.
     fn chunker(&self) -> Option<&Chunker>;
+}
 
-    /// Takes an object of any length from memory.
-    fn put_any(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError>
-    where
-        Self: Sized,
-    {
-        if self.chunker().is_none_or(|chunker| bytes.len() <= chunker.max_bytes()) {
-            return self.put(kind, bytes);
-        }
-        let mut long = LongObject::new(self, kind);
-        long.feed(bytes)?;
-        long.finish()
+/// Hands an object of any length to a sink, in chunks if it is long.
+///
+/// # Errors
+///
+/// Those of the sink.
+pub fn put_any<S: ObjectSink + ?Sized>(
+    sink: &mut S,
+    kind: Kind,
+    bytes: &[u8],
+) -> Result<Id, WriteError> {
+    if sink.chunker().is_none_or(|chunker| bytes.len() <= chunker.max_bytes()) {
+        return sink.put(kind, bytes);
     }
+    let mut long = LongObject::new(sink, kind);
+    long.feed(bytes)?;
+    long.finish()
 }
 
 impl ObjectSink for Worker<'_> {
@@ -111,14 +116,14 @@ impl ObjectSink for LooseSink<'_> {
 ///
 /// Holds one chunk, one piece and one page of each sort.
 #[derive(Debug)]
-pub struct LongObject<'w, S> {
+pub struct LongObject<'w, S: ?Sized> {
     sink: &'w mut S,
     kind: Kind,
     builder: ListBuilder,
     segmenter: Option<Segmenter>,
 }
 
-impl<'w, S: ObjectSink> LongObject<'w, S> {
+impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     /// Starts an object.
     pub fn new(sink: &'w mut S, kind: Kind) -> Self {
         let segmenter = sink.chunker().map(|chunker| Segmenter::new(chunker.clone()));

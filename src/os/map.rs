@@ -15,8 +15,13 @@ enum Source {
 }
 
 impl Mapped {
+    /// Maps a file that nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// What `mmap` reports.
     #[expect(unsafe_code, reason = "mapping a file is unsafe where others may truncate it")]
-    pub(super) fn file(file: &std::fs::File) -> std::io::Result<Self> {
+    pub fn file(file: &std::fs::File) -> std::io::Result<Self> {
         if file.metadata()?.len() == 0 {
             return Ok(Self(Source::Memory(Vec::new())));
         }

@@ -1,0 +1,188 @@
+//! `runup backup`: the projects of runup.yaml, as one job.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::environment::{self, Globals, date, host, identity_of, now, user};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::messages::Messages;
+use super::output::{Output, count, size};
+use super::{Command, Layer};
+use crate::ops::backup::{BackupOptions, ProjectReport, ProjectSource, backup};
+use crate::ops::write_snapshot::SnapshotLabels;
+use crate::repository::Repository;
+use crate::source::selection::Selection;
+
+/// Arguments of `runup backup`.
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// The project to back up [default: all]
+    #[arg(value_name = "PROJECT")]
+    project: Option<String>,
+    /// A text to find the backup by
+    #[arg(short = 'm', long = "message", value_name = "TEXT")]
+    description: Option<String>,
+    /// A word to find the backup by; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Read every file, also those whose size and times have not changed
+    #[arg(long)]
+    read_all: bool,
+    /// How many threads read and compress [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+}
+
+impl Command for Backup {
+    const NAME: &'static str = "backup";
+    const ABOUT: &'static str = "Back up the projects of runup.yaml";
+    const LAYER: Layer = Layer::Porcelain;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let started = Instant::now();
+        environment::raise_open_files();
+        let context = globals.absolute_context()?;
+        let found = globals.project_file()?;
+        let path = globals.repository_path(Some(&found.file));
+        let repository = Repository::open(&path)?;
+        let time = date()?;
+        let mut projects = Vec::new();
+        for (name, project) in &found.file.projects {
+            if self.project.as_ref().is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            let selection =
+                Selection::new(context.as_os_str().as_encoded_bytes(), &project.include, &project.exclude)
+                    .map_err(|error| {
+                        let file = found.path.display();
+                        Failure::new(Exit::Usage, "project_file", format!("{file}: project.{name}: {error}"))
+                    })?;
+            warn_idle_excludes(&selection, name);
+            let bytes = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
+            let stat_index = globals.stat_index_path(&repository, name, &context);
+            projects.push(ProjectSource {
+                labels: SnapshotLabels {
+                    project: name.clone(),
+                    time: time.clone(),
+                    host: host(),
+                    user: user(),
+                    description: self.description.clone(),
+                    tags: self.tags.clone(),
+                },
+                context: context.clone(),
+                selection,
+                includes: bytes(&project.include),
+                excludes: bytes(&project.exclude),
+                one_file_system: project.one_file_system,
+                stat_index: stat_index.filter(|_| !self.read_all),
+            });
+        }
+        if projects.is_empty() {
+            return Err(unknown_project(&found, self.project.as_deref().unwrap_or_default()));
+        }
+        let jobs = self.jobs.or(found.file.jobs);
+        let options = BackupOptions {
+            workers: jobs.map_or_else(environment::threads, usize::from),
+            repository: identity_of(&path),
+            now: now(),
+        };
+        let messages = Messages::new(output.is_json(), globals.verbose);
+        let report = backup(&repository, &projects, &options, &messages);
+        messages.finish();
+        let report = report?;
+        let seconds = started.elapsed().as_secs_f64();
+        for project in &report.projects {
+            print(output, report.job, project, &time, seconds)?;
+        }
+        Ok(match (report.job, report.is_complete) {
+            (None, _) => Exit::Failed,
+            (Some(_), false) => Exit::Incomplete,
+            (Some(_), true) => Exit::Done,
+        })
+    }
+}
+
+fn unknown_project(found: &environment::FoundProjectFile, wanted: &str) -> Failure {
+    let names: Vec<&str> = found.file.projects.iter().map(|(name, _)| name.as_str()).collect();
+    let file = found.path.display();
+    let message = format!("{file}: no project {wanted:?}: there is {}", names.join(", "));
+    Failure::new(Exit::Usage, "unknown_project", message)
+}
+
+fn warn_idle_excludes(selection: &Selection, project: &str) {
+    use crate::base::monitor::Monitor;
+    let messages = Messages::new(false, false);
+    for pattern in selection.idle_excludes() {
+        let text = String::from_utf8_lossy(pattern.text()).into_owned();
+        messages.note(format_args!(
+            "project {project}: exclude {text:?} is an absolute path and matches nothing that is \
+             included; leave out the leading slash for a path in the context"
+        ));
+    }
+}
+
+fn print(
+    output: &mut Output,
+    job: Option<u64>,
+    report: &ProjectReport,
+    time: &str,
+    seconds: f64,
+) -> std::io::Result<()> {
+    let tree = &report.tree;
+    let counts = tree.record.counts;
+    if output.is_json() {
+        return output.record(
+            &json!({
+                "message_type": "summary",
+                "job": job,
+                "project": report.project,
+                "snapshot_id": report.snapshot,
+                "parent": report.parent,
+                "tree": tree.record.tree,
+                "files_new": tree.files_new,
+                "files_changed": tree.files_changed,
+                "files_unmodified": tree.files_unmodified,
+                "dirs_new": tree.dirs_new,
+                "dirs_changed": tree.dirs_changed,
+                "dirs_unmodified": tree.dirs_unmodified,
+                "errors": tree.errors,
+                "total_files_processed": tree.files_new + tree.files_changed + tree.files_unmodified,
+                "total_bytes_processed": counts.size_bytes,
+                "bytes_read": tree.bytes_read,
+                "data_added": tree.inserted.object_bytes,
+                "data_added_packed": tree.inserted.packed_bytes,
+                "objects_added": tree.inserted.objects,
+                "packs_added": tree.inserted.packs,
+                "backup_start": time,
+                "total_duration": seconds,
+            }),
+            false,
+        );
+    }
+    let job = job.map_or_else(String::new, |job| format!("job {job}, "));
+    let files = counts.files + counts.symlinks + counts.others;
+    let mut lines = vec![
+        format!("{}: {job}snapshot {}", report.project, report.snapshot.short()),
+        format!(
+            "  files    {} new, {} changed, {} unchanged",
+            count(tree.files_new),
+            count(tree.files_changed),
+            count(tree.files_unmodified)
+        ),
+        format!("  in all   {} files, {} directories, {}",
+            count(files), count(counts.directories), size(counts.size_bytes)),
+        format!(
+            "  read     {}, stored {} ({} before compression)",
+            size(tree.bytes_read),
+            size(tree.inserted.packed_bytes),
+            size(tree.inserted.object_bytes)
+        ),
+    ];
+    if tree.errors > 0 {
+        lines.push(format!("  problems {}: not all could be read, see above", count(tree.errors)));
+    }
+    lines.push(format!("  time     {seconds:.1} s"));
+    lines.iter().try_for_each(|line| output.line(line.as_bytes()))
+}

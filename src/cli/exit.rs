@@ -1,0 +1,58 @@
+//! Exit codes, the one list of them.
+
+/// How a program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// All that was asked for is done.
+    Done = 0,
+    /// It failed; or, where a question was asked, the answer is no.
+    Failed = 1,
+    /// The arguments or the configuration are wrong.
+    Usage = 2,
+    /// Done, but some sources were not read or some targets not written.
+    Incomplete = 3,
+    /// Damaged data was found.
+    Damaged = 4,
+    /// A program that answers a question could not find out.
+    Unanswered = 5,
+    /// There is no repository.
+    NoRepository = 10,
+    /// Hostile content was refused.
+    Hostile = 13,
+    /// No space is left.
+    NoSpace = 14,
+    /// The format is not supported by this version.
+    Unsupported = 15,
+    /// The user interrupted it.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every exit code with its meaning, for manuals.
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::Done, "Done."),
+        (Self::Failed, "Failed; from a program that answers a question: no."),
+        (Self::Usage, "Wrong arguments or configuration."),
+        (Self::Incomplete, "Incomplete: some sources were not read, or some targets not written."),
+        (Self::Damaged, "Damaged data was found."),
+        (Self::Unanswered, "A program that answers a question could not find out."),
+        (Self::NoRepository, "There is no repository."),
+        (Self::Hostile, "Hostile content was refused."),
+        (Self::NoSpace, "No space is left."),
+        (Self::Unsupported, "The format is not supported by this version."),
+        (Self::Interrupted, "Interrupted."),
+    ];
+
+    /// The worse of two ends of parts of one command: damage is worse than incompleteness.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

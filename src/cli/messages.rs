@@ -1,0 +1,155 @@
+//! What a command says while it works: problems, progress, and each path where that was asked for.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::json::PathText;
+use super::output::{count, for_terminal, size};
+use crate::base::monitor::{Action, Monitor, Problem};
+
+static CANCELLED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Lets the first interrupt end the command in good order, and the second at once.
+pub(super) fn listen_for_interrupts() {
+    let flag = CANCELLED.get_or_init(Arc::default);
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let second =
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag));
+        let first = signal_hook::flag::register(signal, Arc::clone(flag));
+        // Without handlers an interrupt ends the process at once, which is safe too.
+        let (Ok(_) | Err(_), Ok(_) | Err(_)) = (second, first);
+    }
+}
+
+/// Whether the user interrupted the command.
+pub(super) fn is_cancelled() -> bool {
+    CANCELLED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Tells on standard error what happens.
+#[derive(Debug)]
+pub(super) struct Messages {
+    is_json: bool,
+    is_verbose: bool,
+    has_progress: bool,
+    problems: AtomicU64,
+    paths: AtomicU64,
+    bytes: AtomicU64,
+    shown: Mutex<Instant>,
+}
+
+/// Shortest time between two lines of progress, in milliseconds.
+const PROGRESS_MILLISECONDS: u128 = 200;
+
+impl Messages {
+    pub(super) fn new(is_json: bool, is_verbose: bool) -> Self {
+        Self {
+            is_json,
+            is_verbose,
+            has_progress: !is_json && !is_verbose && io::stderr().is_terminal(),
+            problems: AtomicU64::new(0),
+            paths: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            shown: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// How many problems there were.
+    pub(super) fn problems(&self) -> u64 {
+        self.problems.load(Ordering::Relaxed)
+    }
+
+    fn say(&self, line: &str) {
+        let clear = if self.has_progress { "\r\u{1b}[K" } else { "" };
+        // If standard error is closed there is nobody to tell.
+        let _ignored = writeln!(io::stderr(), "{clear}{line}");
+    }
+
+    fn progress(&self) {
+        if !self.has_progress {
+            return;
+        }
+        let Ok(mut shown) = self.shown.try_lock() else { return };
+        if shown.elapsed().as_millis() < PROGRESS_MILLISECONDS {
+            return;
+        }
+        *shown = Instant::now();
+        let paths = count(self.paths.load(Ordering::Relaxed));
+        let bytes = size(self.bytes.load(Ordering::Relaxed));
+        let _ignored = write!(io::stderr(), "\r\u{1b}[K{paths} entries, {bytes}");
+    }
+
+    /// Takes the line of progress away.
+    pub(super) fn finish(&self) {
+        if self.has_progress {
+            let _shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ignored = write!(io::stderr(), "\r\u{1b}[K");
+        }
+    }
+}
+
+impl Monitor for Messages {
+    fn path(&self, action: Action, path: &[u8], bytes: u64) {
+        self.paths.fetch_add(1, Ordering::Relaxed);
+        if self.is_verbose {
+            let word = match action {
+                Action::New => "new",
+                Action::Changed => "modified",
+                Action::Unchanged => "unchanged",
+                Action::Deleted => "deleted",
+            };
+            if self.is_json {
+                let item = PathText::new(path);
+                let record = json!({
+                    "message_type": "verbose_status", "action": word,
+                    "item": item.path, "item_b64": item.path_b64, "size_bytes": bytes,
+                });
+                self.say(&record.to_string());
+            } else if action != Action::Unchanged {
+                self.say(&format!("{word:9} {}", for_terminal(path)));
+            }
+        }
+        self.progress();
+    }
+
+    fn bytes(&self, count: u64) {
+        self.bytes.fetch_add(count, Ordering::Relaxed);
+        self.progress();
+    }
+
+    fn problem(&self, problem: Problem) {
+        self.problems.fetch_add(1, Ordering::Relaxed);
+        if self.is_json {
+            let item = PathText::new(&problem.subject);
+            let record = json!({
+                "message_type": "error", "code": problem.code,
+                "item": item.path, "item_b64": item.path_b64, "message": problem.message,
+            });
+            self.say(&record.to_string());
+        } else {
+            let subject = match &problem.subject[..] {
+                [] => ".".into(),
+                subject => for_terminal(subject),
+            };
+            self.say(&format!("runup: {subject}: {}", for_terminal(problem.message.as_bytes())));
+        }
+    }
+
+    fn note(&self, message: fmt::Arguments<'_>) {
+        if self.is_json {
+            let message = message.to_string();
+            self.say(&json!({"message_type": "note", "message": message}).to_string());
+        } else {
+            self.say(&format!("runup: {}", for_terminal(message.to_string().as_bytes())));
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        is_cancelled()
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line: arguments, standard streams, environment, exit codes.
+//!
+//! Invariant: standard output carries data only; whatever fails ends in one message on standard
+//! error, as a JSON record where JSON was asked for, and in a documented exit code.
+
+pub mod backup;
+pub mod commands;
+mod environment;
+mod exit;
+mod failure;
+pub mod init;
+mod input;
+mod json;
+mod messages;
+mod output;
+pub mod write_tree;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, FromArgMatches};
+
+pub use environment::Globals;
+pub use exit::Exit;
+pub use failure::Failure;
+pub use output::Output;
+
+/// Whether a command is a stable building block or made for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// A building block: JSON lines unless `--plain`, a program of its own too.
+    Plumbing,
+    /// For people: text unless `--json`.
+    Porcelain,
+}
+
+/// One command: its arguments, its words, and what it does.
+pub trait Command: Args {
+    /// Its name, as in `runup NAME` and `runup-NAME`.
+    const NAME: &'static str;
+    /// One line, without a full stop.
+    const ABOUT: &'static str;
+    /// Which layer it belongs to.
+    const LAYER: Layer;
+
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the command early, with the exit code it has.
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure>;
+}
+
+/// The clap command of one command.
+pub fn clap_command<C: Command>(name: &'static str) -> clap::Command {
+    let command = clap::Command::new(name).about(C::ABOUT).version(env!("CARGO_PKG_VERSION"));
+    Globals::augment_args(C::augment_args(command))
+}
+
+/// Runs one plumbing program: `main` of `runup-NAME`.
+pub fn main<C: Command>() -> ExitCode {
+    let name = format!("runup-{}", C::NAME);
+    let command = clap_command::<C>(Box::leak(name.into_boxed_str()));
+    match parse(command, C::LAYER) {
+        Ok(matches) => run_matches::<C>(&matches, &matches),
+        Err(code) => code,
+    }
+}
+
+fn wants_json(layer: Layer, is_plain: bool, is_json: bool) -> bool {
+    is_json || (layer == Layer::Plumbing && !is_plain)
+}
+
+fn parse(command: clap::Command, layer: Layer) -> Result<ArgMatches, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    command.try_get_matches_from(&arguments).map_err(|error| {
+        let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+        let is_json = wants_json(layer, has("--plain"), has("--json"));
+        if error.use_stderr() && is_json {
+            let text = error.render().to_string();
+            let message = text.trim_start_matches("error: ").trim_end();
+            Failure::new(Exit::Usage, "usage", message).report(true);
+        } else if let Err(error) = error.print() {
+            Failure::from(error).report(false);
+        }
+        if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+    })
+}
+
+/// Runs a command from parsed arguments; `globals` may stand on a level above.
+pub(crate) fn run_matches<C: Command>(matches: &ArgMatches, globals: &ArgMatches) -> ExitCode {
+    let parsed = Globals::from_arg_matches(globals)
+        .and_then(|globals| C::from_arg_matches(matches).map(|command| (globals, command)));
+    let (globals, command) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            Failure::new(Exit::Usage, "usage", error.to_string()).report(false);
+            return Exit::Usage.into();
+        }
+    };
+    let is_plain = matches.try_get_one::<bool>("plain").ok().flatten().copied().unwrap_or(false);
+    let is_json = wants_json(C::LAYER, is_plain, globals.json);
+    let mut output = Output::new(is_json, messages::is_cancelled);
+    messages::listen_for_interrupts();
+    let done = command.run(&globals, &mut output).and_then(|exit| {
+        output.flush()?;
+        Ok(exit)
+    });
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let failure = if messages::is_cancelled() { Failure::interrupted() } else { failure };
+            failure.report(is_json);
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `runup write-tree`: a directory becomes a tree.
+
+use std::path::PathBuf;
+
+use super::environment::{self, Globals, identity_of};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::messages::Messages;
+use super::output::Output;
+use super::{Command, Layer};
+use crate::format::snapshot::RootRecord;
+use crate::ops::write_tree::{Destination, TreeReport, TreeSource, write_tree};
+use crate::source::selection::Selection;
+use crate::store::{InsertOptions, Inserter};
+
+/// Arguments of `runup write-tree`.
+#[derive(Debug, clap::Args)]
+pub struct WriteTree {
+    /// The directory, or several: one record each
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Take only this path or glob of the directory; an absolute one from anywhere
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<std::ffi::OsString>,
+    /// Leave this path or glob out
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<std::ffi::OsString>,
+    /// Leave out directories on other file systems
+    #[arg(long)]
+    one_file_system: bool,
+    /// Store nothing: only tell the id. Needs no repository
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// How many threads read and compress [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print bare ids
+    #[arg(long)]
+    plain: bool,
+}
+
+/// What `write-tree` prints for each path, and `write-snapshot` reads.
+#[derive(Debug, serde::Serialize)]
+struct Record<'a> {
+    path: String,
+    path_b64: Option<String>,
+    #[serde(flatten)]
+    root: &'a RootRecord,
+    errors: u64,
+    bytes_read: u64,
+    data_added: u64,
+    data_added_packed: u64,
+}
+
+impl Command for WriteTree {
+    const NAME: &'static str = "write-tree";
+    const ABOUT: &'static str = "Store a directory as a tree";
+    const LAYER: Layer = Layer::Plumbing;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        environment::raise_open_files();
+        let messages = Messages::new(output.is_json(), globals.verbose);
+        let workers = self.jobs.map_or_else(environment::threads, usize::from);
+        let repository = match self.dry_run {
+            true => None,
+            false => Some(globals.open_repository()?),
+        };
+        let session = repository.as_ref().map(|repository| repository.write_session()).transpose()?;
+        let inserter = repository.as_ref().zip(session.as_ref()).map(|(repository, session)| {
+            let compression = repository.config().compression();
+            let options = InsertOptions { workers: workers + 1, compression };
+            Inserter::new(repository.store(), session.id(), options)
+        });
+        let own = repository.as_ref().and_then(|r| identity_of(std::path::Path::new(r.location())));
+        let mut exit = Exit::Done;
+        for path in &self.paths {
+            let destination = inserter.as_ref().map_or(Destination::Nowhere(workers), Destination::Store);
+            let report = self.tree(path, destination, own, &messages)?;
+            if report.errors > 0 {
+                exit = Exit::Incomplete;
+            }
+            self.print(path, &report, output)?;
+        }
+        messages.finish();
+        Ok(exit)
+    }
+}
+
+impl WriteTree {
+    fn tree(
+        &self,
+        path: &std::path::Path,
+        destination: Destination<'_>,
+        own: Option<crate::os::FileIdentity>,
+        messages: &Messages,
+    ) -> Result<TreeReport, Failure> {
+        let context = std::fs::canonicalize(path).map_err(|error| {
+            Failure::new(Exit::Failed, "unreadable", format!("{}: {error}", path.display()))
+        })?;
+        let bytes = |texts: &[std::ffi::OsString]| -> Vec<Vec<u8>> {
+            texts.iter().map(|text| text.as_encoded_bytes().to_vec()).collect()
+        };
+        let mut includes = bytes(&self.include);
+        if includes.is_empty() {
+            includes.push(b".".to_vec());
+        }
+        let excludes = bytes(&self.exclude);
+        let selection =
+            Selection::new(context.as_os_str().as_encoded_bytes(), &includes, &excludes)?;
+        let source = TreeSource {
+            context,
+            selection: &selection,
+            includes,
+            excludes,
+            one_file_system: self.one_file_system,
+            repository: own,
+            stat_index: None,
+            stat_index_writer: None,
+            previous: None,
+        };
+        Ok(write_tree(&source, destination, &|_, _| Ok(()), messages)?)
+    }
+
+    fn print(
+        &self,
+        path: &std::path::Path,
+        report: &TreeReport,
+        output: &mut Output,
+    ) -> std::io::Result<()> {
+        if self.plain {
+            return output.line(report.record.tree.to_hex().as_bytes());
+        }
+        let text = super::json::PathText::new(path.as_os_str().as_encoded_bytes());
+        let record = Record {
+            path: text.path,
+            path_b64: text.path_b64,
+            root: &report.record,
+            errors: report.errors,
+            bytes_read: report.bytes_read,
+            data_added: report.inserted.object_bytes,
+            data_added_packed: report.inserted.packed_bytes,
+        };
+        output.record(&record, false)
+    }
+}
