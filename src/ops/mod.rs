@@ -1,5 +1,20 @@
-//! Operations.
+//! Operations: one verb per file; backup and restore are made of the plumbing ones.
+//!
+//! Invariant: nothing here prints, exits, or reads the environment.
+
 pub mod backup;
+pub mod checkout;
 pub mod closure;
 pub mod write_snapshot;
 pub mod write_tree;
+
+/// An error and what led to it, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

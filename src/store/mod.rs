@@ -25,7 +25,7 @@ pub use locate::{Found, Locality, PackPlace};
 pub use pack_writer::{PackPart, read_footer};
 pub use read::{Sink, Span, Stored};
 pub use segments::{Segment, Segments};
-pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink, put_any};
+pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_stream};
 
 use crate::backend::Backend;
 use crate::base::id::Id;

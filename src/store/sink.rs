@@ -2,6 +2,8 @@
 //!
 //! Invariant: both ways give the same ids, so that a dry run tells what a real one would store.
 
+use std::io::Read;
+
 use super::inserter::Worker;
 use super::{Store, WriteError};
 use crate::base::hash::object_id;
@@ -52,6 +54,45 @@ impl ObjectSink for Worker<'_> {
     fn chunker(&self) -> Option<&Chunker> {
         Some(self.store().chunker())
     }
+}
+
+/// Objects up to this length come in one piece where nothing is stored.
+const WHOLE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of one read of a long object.
+const READ_BYTES: u64 = 1 << 20;
+
+/// Hands an object of unknown length to a sink as it is read; its id and bytes.
+///
+/// `on_read` is told of each read, and ends the reading by returning false.
+///
+/// # Errors
+///
+/// Those of the sink; [`WriteError::Source`] if the bytes cannot be read, or no more are wanted.
+pub fn put_stream<S: ObjectSink + ?Sized>(
+    sink: &mut S,
+    kind: Kind,
+    reader: &mut dyn Read,
+    on_read: &mut dyn FnMut(u64) -> bool,
+) -> Result<(Id, u64), WriteError> {
+    let whole_max = sink.chunker().map_or(WHOLE_BYTES_MAX, Chunker::max_bytes);
+    let mut bytes = Vec::new();
+    reader.take(whole_max as u64 + 1).read_to_end(&mut bytes).map_err(WriteError::Source)?;
+    if bytes.len() <= whole_max {
+        on_read(bytes.len() as u64);
+        return Ok((sink.put(kind, &bytes)?, bytes.len() as u64));
+    }
+    let mut long = LongObject::new(sink, kind);
+    let mut total = 0;
+    while !bytes.is_empty() {
+        total += bytes.len() as u64;
+        if !on_read(bytes.len() as u64) {
+            return Err(WriteError::Source(std::io::ErrorKind::Interrupted.into()));
+        }
+        long.feed(&bytes)?;
+        bytes.clear();
+        reader.take(READ_BYTES).read_to_end(&mut bytes).map_err(WriteError::Source)?;
+    }
+    Ok((long.finish()?, total))
 }
 
 /// Stores nothing: only tells ids.

@@ -21,12 +21,11 @@ use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
 use crate::os::{Status, Xattrs, read_xattrs, status_of};
 use crate::source::metadata::open_source_file;
 use crate::source::stat_index::{Seen, Stamp};
-use crate::store::{LongObject, ObjectSink, WriteError};
+use crate::ops::with_causes;
+use crate::store::{LongObject, ObjectSink, WriteError, put_stream};
 
 /// Bytes of one read of a long file.
 const READ_BYTES: usize = 1 << 20;
-/// Objects up to this length come in one piece where nothing is stored.
-const WHOLE_BYTES_MAX: usize = 2 << 20;
 
 /// A file to be read.
 #[derive(Debug)]
@@ -109,17 +108,6 @@ fn read<S: ObjectSink>(
     }
 }
 
-/// An error and what led to it, on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// The metadata of an entry; long extended attributes become blobs.
 pub(super) fn metadata<S: ObjectSink>(
     status: &Status,
@@ -145,36 +133,20 @@ fn read_content<S: ObjectSink>(
     status: &Status,
     sink: &mut S,
 ) -> Result<(Id, u64), ReadFailure> {
-    let whole_max = sink.chunker().map_or(WHOLE_BYTES_MAX, |chunker| chunker.max_bytes());
-    let mut bytes = Vec::new();
-    // One byte more than expected shows that the file has grown, without another call.
-    let room = usize::try_from(status.size_bytes).unwrap_or(usize::MAX).min(whole_max) + 1;
-    bytes.reserve_exact(room);
+    let whole_max = sink.chunker().map_or(0, |chunker| chunker.max_bytes() as u64);
     let is_sparse = status.blocks.saturating_mul(512) < status.size_bytes;
-    if status.size_bytes > whole_max as u64 && is_sparse {
+    if status.size_bytes > whole_max.max(PIECE_BYTES as u64) && is_sparse {
         return read_sparse(scan, file, sink);
     }
-    let mut limited = file.take(whole_max as u64 + 1);
-    limited.read_to_end(&mut bytes).map_err(|error| ReadFailure::Source(error.to_string()))?;
-    if bytes.len() <= whole_max {
-        note_read(scan, bytes.len() as u64);
-        let id = sink.put(Kind::Blob, &bytes).map_err(ReadFailure::Sink)?;
-        return Ok((id, bytes.len() as u64));
-    }
-    let mut long = LongObject::new(sink, Kind::Blob);
-    let mut total = 0;
-    while !bytes.is_empty() {
-        if scan.is_stopped() {
-            return Err(ReadFailure::Source("interrupted".into()));
-        }
-        note_read(scan, bytes.len() as u64);
-        total += bytes.len() as u64;
-        long.feed(&bytes).map_err(ReadFailure::Sink)?;
-        bytes.clear();
-        let mut limited = file.take(READ_BYTES as u64);
-        limited.read_to_end(&mut bytes).map_err(|error| ReadFailure::Source(error.to_string()))?;
-    }
-    finish(long, total)
+    let mut reader = file;
+    let on_read = &mut |bytes| {
+        note_read(scan, bytes);
+        !scan.is_stopped()
+    };
+    put_stream(sink, Kind::Blob, &mut reader, on_read).map_err(|error| match error {
+        WriteError::Source(error) => ReadFailure::Source(error.to_string()),
+        other => ReadFailure::Sink(other),
+    })
 }
 
 fn finish<S: ObjectSink>(

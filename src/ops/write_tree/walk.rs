@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::directory::{Directory, compare};
-use super::file::{self, FileTask, metadata, with_causes};
+use super::file::{self, FileTask, metadata};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -22,6 +22,7 @@ use crate::base::path::{is_within, join};
 use crate::format::codec::Reader;
 use crate::format::tree::{self, Entry, Metadata, Node};
 use crate::os::{FileKind, Listed, Status, list, read_xattrs, read_xattrs_at, status_at, status_of};
+use crate::ops::with_causes;
 use crate::source::metadata::is_pseudo_filesystem;
 use crate::source::selection::{Root as SelectionRoot, Verdict};
 use crate::source::stat_index::{Seen, Stamp};

@@ -1,0 +1,355 @@
+//! Everything beside packs and indexes: the configuration, jobs, generations, refs, stray names.
+//!
+//! Invariant: nothing is opened by a name that a listing gave before the name was found to be one
+//! that belongs there; what stands there is opened without following or waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::{Finding, Findings, FsckReport, one_line};
+use super::table::Copy;
+use crate::backend::{Backend, BackendError, Listed, SESSION_ID_DIGITS};
+use crate::base::hash::object_id;
+use crate::base::id::{Id, unhex};
+use crate::base::kind::Kind;
+use crate::base::limits::{CONTROL_FILE_BYTES_MAX, FRAME_OBJECT_BYTES_MAX};
+use crate::format::config::Config;
+use crate::format::control;
+use crate::format::list::List;
+use crate::format::loose;
+use crate::repository::{CONFIG_FILE, Job, Repository, RepositoryError, parse_job_number};
+
+/// Directories below `refs`, one in another, at most.
+const REF_DEPTH_MAX: usize = 32;
+/// Directories that are made with the repository and stay.
+const DIRECTORIES: [&str; 9] =
+    ["fenced", "forgotten", "gc", "index", "jobs", "objects", "packs", "refs", "sessions"];
+/// The directory that may be lacking.
+const TEMPORARY: &str = "tmp";
+/// Files, besides the configuration, that are made with the repository and stay. They are empty.
+const LOCKS: [&str; 2] = ["maintenance.lock", "publication.lock"];
+
+/// Lists a directory; one that is something else is reported and taken as empty.
+pub(super) fn list(
+    backend: &dyn Backend,
+    findings: &Findings<'_>,
+    directory: &str,
+) -> Result<Vec<Listed>, RepositoryError> {
+    match backend.list(directory) {
+        Err(error @ BackendError::Damaged { .. }) => {
+            findings.add(Finding::damage("damaged_directory", one_line(&error)).file(directory));
+            Ok(Vec::new())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The part of a file name before this suffix, if it is an id.
+fn id_of(name: &str, suffix: &str) -> Option<Id> {
+    name.strip_suffix(suffix)?.parse().ok()
+}
+
+/// Checks small files and names.
+pub(super) struct Control<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) findings: &'a Findings<'a>,
+}
+
+impl Control<'_> {
+    fn backend(&self) -> &dyn Backend {
+        self.repository.backend()
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<Listed>, RepositoryError> {
+        list(self.backend(), self.findings, directory)
+    }
+
+    fn stray(&self, file: String, message: &str) {
+        self.findings.add(Finding::note("stray_file", message).file(file));
+    }
+
+    fn stray_in(&self, directory: &str, listed: &Listed, what: &str) {
+        self.stray(format!("{directory}/{}", listed.name), &format!("not the name of {what}"));
+    }
+
+    /// The configuration, which must still be the one the repository was opened with.
+    pub(super) fn config(&self) {
+        let read = self.backend().read(CONFIG_FILE, CONTROL_FILE_BYTES_MAX);
+        let message = match read {
+            Ok(None) => "it is missing".to_owned(),
+            Err(error) => one_line(&error),
+            Ok(Some(bytes)) => match Config::decode(&bytes) {
+                Ok(config) if config == *self.repository.config() => return,
+                Ok(_) => "it has changed since the repository was opened".to_owned(),
+                Err(error) => one_line(&error),
+            },
+        };
+        self.findings.add(Finding::damage("damaged_config", message).file(CONFIG_FILE));
+    }
+
+    /// Names at the top: all that should be there, and nothing else.
+    pub(super) fn top(&self) -> Result<(), RepositoryError> {
+        let listed = self.list("")?;
+        for entry in &listed {
+            let name = entry.name.as_str();
+            if DIRECTORIES.contains(&name) || name == TEMPORARY {
+                if !entry.is_directory {
+                    let finding = Finding::damage("damaged_directory", "not a directory");
+                    self.findings.add(finding.file(name));
+                }
+            } else if LOCKS.contains(&name) {
+                if let Err(error) = self.backend().open(name) {
+                    self.unreadable(name.to_owned(), &error);
+                }
+            } else if name != CONFIG_FILE {
+                self.stray(name.to_owned(), "not part of a repository");
+            }
+        }
+        for name in DIRECTORIES.into_iter().chain(LOCKS) {
+            if listed.iter().any(|entry| entry.name == name) {
+                continue;
+            }
+            let finding = match name {
+                // Without it nothing is reachable, and numbers would be given again.
+                "jobs" => Finding::damage("damaged_directory", "it is missing"),
+                _ if LOCKS.contains(&name) => {
+                    Finding::damage("damaged_control", "it is missing; nothing can be stored")
+                }
+                _ => Finding::note("missing_directory", "it is missing; it may have been empty"),
+            };
+            self.findings.add(finding.file(name));
+        }
+        Ok(())
+    }
+
+    /// All jobs that can be read.
+    pub(super) fn jobs(&self, report: &mut FsckReport) -> Result<Vec<Job>, RepositoryError> {
+        let mut jobs = Vec::new();
+        for listed in self.list("jobs")? {
+            let Some(number) = parse_job_number(&listed.name) else {
+                self.stray_in("jobs", &listed, "a job");
+                continue;
+            };
+            match self.repository.job(number) {
+                Ok(job) => jobs.extend(job),
+                Err(
+                    error @ (RepositoryError::Control { .. }
+                    | RepositoryError::Backend(BackendError::Damaged { .. })),
+                ) => {
+                    let file = format!("jobs/{}", listed.name);
+                    self.findings.add(Finding::damage("damaged_job", reason(&error)).file(file));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        report.jobs = jobs.len() as u64;
+        self.forgotten(&jobs)?;
+        Ok(jobs)
+    }
+
+    fn forgotten(&self, jobs: &[Job]) -> Result<(), RepositoryError> {
+        for listed in self.list("forgotten")? {
+            let number = parse_job_number(&listed.name).filter(|_| listed.is_directory);
+            let Some(number) = number else {
+                self.stray_in("forgotten", &listed, "the forgotten projects of a job");
+                continue;
+            };
+            let directory = format!("forgotten/{}", listed.name);
+            let job = jobs.iter().find(|job| job.number == number);
+            for project in self.list(&directory)? {
+                let is_project = job.is_none_or(|job| job.projects.contains_key(&project.name));
+                let file = format!("{directory}/{}", project.name);
+                if !is_project {
+                    self.stray_in(&directory, &project, "a project of that job");
+                } else if let Err(error) = self.backend().open(&file) {
+                    self.unreadable(file, &error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, file: String, error: &BackendError) {
+        let code = match error {
+            BackendError::Missing { .. } => return,
+            BackendError::Damaged { .. } => "damaged_control",
+            _ => "unreadable_file",
+        };
+        self.findings.add(Finding::damage(code, one_line(error)).file(file));
+    }
+
+    /// The JSON of a control file whose checksum is right; else a finding.
+    fn control_file(&self, file: String) -> Option<serde_json::Value> {
+        match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
+            Ok(None) => None,
+            Err(error) => {
+                self.unreadable(file, &error);
+                None
+            }
+            Ok(Some(bytes)) => match control::decode(&bytes) {
+                Ok(json) => Some(json),
+                Err(error) => {
+                    let finding = Finding::damage("damaged_control", one_line(&error));
+                    self.findings.add(finding.file(file));
+                    None
+                }
+            },
+        }
+    }
+
+    /// Generations; the packs that the newest one condemns.
+    pub(super) fn generations(&self) -> Result<BTreeSet<Id>, RepositoryError> {
+        let mut condemned = BTreeSet::new();
+        for listed in self.list("gc")? {
+            if parse_job_number(&listed.name).is_none() {
+                self.stray_in("gc", &listed, "a generation");
+                continue;
+            }
+            let json = self.control_file(format!("gc/{}", listed.name));
+            let packs = json.as_ref().and_then(|json| json.get("condemned_packs"));
+            let packs = packs.and_then(serde_json::Value::as_array).into_iter().flatten();
+            condemned = packs.filter_map(|pack| pack.as_str()?.parse().ok()).collect();
+        }
+        Ok(condemned)
+    }
+
+    /// Pins and tags, in directories at will.
+    pub(super) fn refs(&self) -> Result<(), RepositoryError> {
+        let mut directories = vec![("refs".to_owned(), 0)];
+        while let Some((directory, depth)) = directories.pop() {
+            for listed in self.list(&directory)? {
+                let file = format!("{directory}/{}", listed.name);
+                if !listed.is_directory {
+                    self.control_file(file);
+                } else if depth < REF_DEPTH_MAX {
+                    directories.push((file, depth + 1));
+                } else {
+                    self.stray(file, "directories too deep");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of sessions and of files in flight.
+    pub(super) fn sessions(&self, own: Option<&str>) -> Result<(), RepositoryError> {
+        for directory in ["sessions", "fenced"] {
+            for listed in self.list(directory)? {
+                let is_session =
+                    unhex(&listed.name).is_some_and(|bytes| bytes.len() * 2 == SESSION_ID_DIGITS);
+                let file = format!("{directory}/{}", listed.name);
+                if !is_session || listed.is_directory {
+                    self.stray_in(directory, &listed, "a session");
+                } else if own != Some(&listed.name) {
+                    let message = "somebody reads or writes, or was stopped";
+                    self.findings.add(Finding::note("open_session", message).file(file));
+                }
+            }
+        }
+        for listed in self.list("tmp")? {
+            let message = "being written, or left by a writer that was stopped";
+            let file = format!("tmp/{}", listed.name);
+            self.findings.add(Finding::note("temporary_file", message).file(file));
+        }
+        Ok(())
+    }
+
+    /// Names of packs.
+    pub(super) fn pack_names(&self) -> Result<BTreeSet<Id>, RepositoryError> {
+        let mut names = BTreeSet::new();
+        for listed in self.list("packs")? {
+            match id_of(&listed.name, ".pack") {
+                Some(name) => drop(names.insert(name)),
+                None => self.stray_in("packs", &listed, "a pack"),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Loose objects, read whole at either depth: only their bytes tell what they are.
+    pub(super) fn loose(
+        &self,
+        copies: &mut Vec<Copy>,
+        report: &mut FsckReport,
+    ) -> Result<(), RepositoryError> {
+        for directory in self.list("objects")? {
+            let is_head = unhex(&directory.name).is_some_and(|bytes| bytes.len() == 1);
+            if !is_head || !directory.is_directory {
+                self.stray_in("objects", &directory, "a directory of loose objects");
+                continue;
+            }
+            let path = format!("objects/{}", directory.name);
+            for listed in self.list(&path)? {
+                match id_of(&format!("{}{}", directory.name, listed.name), "") {
+                    Some(id) => {
+                        let file = format!("{path}/{}", listed.name);
+                        self.loose_object(id, file, copies, report);
+                    }
+                    None => self.stray_in(&path, &listed, "a loose object"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn loose_object(&self, id: Id, file: String, copies: &mut Vec<Copy>, report: &mut FsckReport) {
+        let limit = (FRAME_OBJECT_BYTES_MAX + FRAME_OBJECT_BYTES_MAX / 512) as u64;
+        let message = match self.backend().read(&file, limit) {
+            // Deleted by a prune since it was listed.
+            Ok(None) => return,
+            Err(error) => one_line(&error),
+            Ok(Some(stored)) => {
+                report.loose += 1;
+                report.bytes_read += stored.len() as u64;
+                self.findings.monitor.bytes(stored.len() as u64);
+                match check_loose(&id, &stored) {
+                    Ok((kind, is_list)) => {
+                        copies.push(Copy::new(id, kind, is_list, true));
+                        return;
+                    }
+                    Err(message) => message,
+                }
+            }
+        };
+        let number = self.findings.add(Finding::damage("damaged_loose", message).file(file));
+        // What it was to be is not known.
+        for kind in Kind::ALL {
+            copies.push(Copy::unusable(id, kind));
+            self.findings.blame(number, id, kind);
+        }
+    }
+
+    /// Jobs that hold a snapshot whose parent came with a later one: their files were swapped.
+    pub(super) fn check_order(&self, parents: &[(u64, Id)], jobs: &[Job]) {
+        let mut first_jobs: BTreeMap<Id, u64> = BTreeMap::new();
+        for job in jobs {
+            for id in job.projects.values() {
+                let first = first_jobs.entry(*id).or_insert(job.number);
+                *first = job.number.min(*first);
+            }
+        }
+        for (number, parent) in parents {
+            if first_jobs.get(parent).is_some_and(|first| first > number) {
+                let message = "it holds a snapshot whose parent came with a later job";
+                let file = format!("jobs/{number:08}");
+                self.findings.add(Finding::damage("damaged_job", message).file(file));
+            }
+        }
+    }
+}
+
+fn reason(error: &RepositoryError) -> String {
+    match error {
+        RepositoryError::Control { source, .. } => source.to_string(),
+        other => one_line(other),
+    }
+}
+
+fn check_loose(id: &Id, stored: &[u8]) -> Result<(Kind, bool), String> {
+    let loose = loose::decode(stored).map_err(|error| one_line(&error))?;
+    if loose.is_list {
+        List::decode(&loose.bytes).map_err(|error| one_line(&error))?;
+    } else if object_id(loose.kind, &loose.bytes) != *id {
+        return Err("its bytes are not those of its id".to_owned());
+    }
+    Ok((loose.kind, loose.is_list))
+}

@@ -1,0 +1,345 @@
+//! Packs: header, footer, length, agreement with the index; and, if asked, every byte of each.
+//!
+//! Invariant: a pack is read from front to back, once. One that is damaged is read at either
+//! depth, because only its frames tell what of it can still be used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::report::{Finding, Findings, FsckReport, Number, one_line};
+use super::segments::Segments;
+use super::stream::{Stream, hash_file};
+use super::table::Copy;
+use super::{Depth, FsckOptions};
+use crate::backend::{Backend, RandomRead};
+use crate::base::hash::object_id;
+use crate::base::id::Id;
+use crate::format::compress::Decompressor;
+use crate::format::list::List;
+use crate::format::pack::{
+    FRAME_HEADER_BYTES, FrameObject, FramePlace, FrameRecord, decode_frame, decode_frame_header,
+    frame_checksum,
+};
+use crate::store::read_footer;
+
+/// What packs are compared with.
+pub(super) struct Context<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) findings: &'a Findings<'a>,
+    pub(super) segments: &'a Segments,
+    /// Packs that a prune has announced it will delete.
+    pub(super) condemned: &'a BTreeSet<Id>,
+    pub(super) options: &'a FsckOptions,
+}
+
+/// What one thread, and in the end all of them, learnt.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) copies: Vec<Copy>,
+    packs: u64,
+    pack_bytes: u64,
+    frames: u64,
+    objects: u64,
+    bytes_read: u64,
+}
+
+impl Tally {
+    fn join(&mut self, mut other: Self) {
+        self.copies.append(&mut other.copies);
+        self.packs += other.packs;
+        self.pack_bytes += other.pack_bytes;
+        self.frames += other.frames;
+        self.objects += other.objects;
+        self.bytes_read += other.bytes_read;
+    }
+
+    /// Moves the figures into the report; the copies.
+    pub(super) fn into_copies(self, report: &mut FsckReport) -> Vec<Copy> {
+        report.packs = self.packs;
+        report.pack_bytes = self.pack_bytes;
+        report.frames = self.frames;
+        report.objects = self.objects;
+        report.bytes_read += self.bytes_read;
+        self.copies
+    }
+}
+
+/// A frame as the footer, or else the index, tells it.
+struct Planned {
+    place: FramePlace,
+    /// What the footer says; an index has no checksums.
+    checksum: Option<[u8; 16]>,
+    objects: Vec<(u32, FrameObject)>,
+}
+
+impl From<&FrameRecord> for Planned {
+    fn from(record: &FrameRecord) -> Self {
+        let objects = record.object_offsets().map(|(offset, object)| (offset, *object)).collect();
+        Self { place: record.place, checksum: Some(record.checksum), objects }
+    }
+}
+
+/// Checks these packs with several threads.
+pub(super) fn check(context: &Context<'_>, names: &BTreeSet<Id>) -> Tally {
+    let names: Vec<Id> = names.iter().copied().collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut checker =
+            Checker { context, decompressor: Decompressor::default(), tally: Tally::default() };
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if context.findings.monitor.is_cancelled() {
+                break;
+            }
+            checker.check(*name);
+        }
+        checker.tally
+    };
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        let threads = context.options.workers.clamp(1, names.len().max(1));
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => tally.join(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    tally
+}
+
+struct Checker<'a> {
+    context: &'a Context<'a>,
+    decompressor: Decompressor,
+    tally: Tally,
+}
+
+impl Checker<'_> {
+    fn check(&mut self, name: Id) {
+        let Context { backend, findings, segments, condemned, options } = *self.context;
+        let file = format!("packs/{name}.pack");
+        let covers = segments.covers(&name);
+        let pack = match backend.open(&file) {
+            Ok(pack) => pack,
+            Err(error)
+                if error.is_missing() && (covers.is_empty() || condemned.contains(&name)) =>
+            {
+                // Deleted by a prune since it was listed, or as a prune had announced.
+                segments.give_up(covers);
+                return;
+            }
+            Err(error) => {
+                let code = if error.is_missing() { "missing_pack" } else { "damaged_pack" };
+                let number = findings.add(Finding::damage(code, one_line(&error)).file(file));
+                return self.lose(name, number);
+            }
+        };
+        let length = pack.length_bytes();
+        self.tally.packs += 1;
+        self.tally.pack_bytes += length;
+        if covers.is_empty() {
+            let message =
+                "no index covers it: left by a writer that was stopped, or its index is lost";
+            findings.add(Finding::note("unindexed_pack", message).file(&file));
+        }
+        if condemned.contains(&name) {
+            let message = "a prune has announced that it will delete it";
+            findings.add(Finding::note("condemned_pack", message).file(&file));
+        }
+        let (plan, finding) = match self.plan(name, &file, &*pack) {
+            Ok(plan) => (plan, None),
+            Err(message) => {
+                let finding = Finding::damage("damaged_pack", message).file(&file);
+                (self.plan_from_index(name), Some(findings.add(finding)))
+            }
+        };
+        self.tally.frames += plan.len() as u64;
+        self.tally.objects += plan.iter().map(|frame| frame.objects.len() as u64).sum::<u64>();
+        if options.depth == Depth::ReadData || finding.is_some() {
+            self.read(name, &file, &*pack, &plan, finding);
+        } else {
+            for (_, object) in plan.iter().flat_map(|frame| &frame.objects) {
+                self.keep(object, !covers.is_empty());
+            }
+        }
+    }
+
+    fn keep(&mut self, object: &FrameObject, is_indexed: bool) {
+        let copy = Copy::new(object.id, object.kind, object.is_list, is_indexed);
+        self.tally.copies.push(copy);
+    }
+
+    fn lose_object(&mut self, object: &FrameObject, number: Number) {
+        self.tally.copies.push(Copy::unusable(object.id, object.kind));
+        self.context.findings.blame(number, object.id, object.kind);
+    }
+
+    /// Notes that nothing of a pack can be used.
+    fn lose(&mut self, name: Id, number: Number) {
+        for frame in self.plan_from_index(name) {
+            for (_, object) in &frame.objects {
+                self.lose_object(object, number);
+            }
+        }
+    }
+
+    /// What the footer says, if it can be believed; else why not.
+    fn plan(
+        &mut self,
+        name: Id,
+        file: &str,
+        pack: &dyn RandomRead,
+    ) -> Result<Vec<Planned>, String> {
+        let (segments, findings) = (self.context.segments, self.context.findings);
+        let covers = segments.covers(&name);
+        let length = pack.length_bytes();
+        if let Some(cover) = covers.iter().find(|cover| cover.pack_bytes != length) {
+            return Err(format!("{length} bytes, not {}", cover.pack_bytes));
+        }
+        let (_, frames) = read_footer(pack, file).map_err(|error| {
+            // The file is named by the finding already.
+            std::error::Error::source(&error).map_or_else(|| one_line(&error), one_line)
+        })?;
+        let differing: Vec<_> =
+            covers.iter().filter(|cover| !segments.agrees(cover, &frames)).collect();
+        if !differing.is_empty() {
+            // Both are whole, each for itself: the name tells which of them is wrong.
+            self.tally.bytes_read += length;
+            let hash = hash_file(pack).map_err(|error| one_line(&error))?;
+            if hash != *name.as_bytes() {
+                return Err("its bytes are not those of its name".to_owned());
+            }
+        }
+        for cover in differing {
+            segments.give_up(std::slice::from_ref(cover));
+            let message = format!("it does not say where {file} holds its objects");
+            findings.add(Finding::damage("damaged_index", message).file(segments.file(cover)));
+        }
+        Ok(frames.iter().map(Planned::from).collect())
+    }
+
+    fn plan_from_index(&self, name: Id) -> Vec<Planned> {
+        let segments = self.context.segments;
+        let covers = segments.covers(&name);
+        segments.give_up(covers);
+        let mut frames: BTreeMap<u64, Planned> = BTreeMap::new();
+        for (id, place) in covers.first().map(|cover| segments.objects(cover)).unwrap_or_default() {
+            let frame = frames.entry(place.frame.offset).or_insert_with(|| Planned {
+                place: place.frame,
+                checksum: None,
+                objects: Vec::new(),
+            });
+            let (kind, is_list, length) = (place.kind, place.is_list, place.length);
+            frame.objects.push((place.offset, FrameObject { id, kind, is_list, length }));
+        }
+        frames.into_values().collect()
+    }
+
+    fn read(
+        &mut self,
+        name: Id,
+        file: &str,
+        pack: &dyn RandomRead,
+        plan: &[Planned],
+        found: Option<Number>,
+    ) {
+        let Context { findings, segments, .. } = *self.context;
+        let is_indexed = !segments.covers(&name).is_empty();
+        let mut stream = Stream::new(pack);
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        for frame in plan {
+            // Where a frame cannot be read the rest may still be; that is found out one by one.
+            match self.read_frame(&mut stream, pack.length_bytes(), frame, &mut stored, &mut raw) {
+                Ok(()) => self.check_objects(file, frame, &raw, is_indexed),
+                Err(reason) => {
+                    let message = format!("frame at byte {}: {reason}", frame.place.offset);
+                    let number = findings.add(Finding::damage("damaged_frame", message).file(file));
+                    for (_, object) in &frame.objects {
+                        self.lose_object(object, number);
+                    }
+                }
+            }
+        }
+        let rest = stream.skip_to(pack.length_bytes());
+        self.tally.bytes_read += pack.length_bytes();
+        let message = match (rest, stream.finish()) {
+            (Err(error), _) => one_line(&error),
+            (Ok(()), Some(hash)) if hash == *name.as_bytes() => return,
+            (Ok(()), _) => "its bytes are not those of its name".to_owned(),
+        };
+        if found.is_none() {
+            findings.add(Finding::damage("damaged_pack", message).file(file));
+        }
+    }
+
+    fn read_frame(
+        &mut self,
+        stream: &mut Stream<'_>,
+        pack_bytes: u64,
+        frame: &Planned,
+        stored: &mut Vec<u8>,
+        raw: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let place = &frame.place;
+        let end = place.offset.checked_add(place.total_length());
+        if place.offset < stream.position() || end.is_none_or(|end| end > pack_bytes) {
+            return Err("it reaches beyond its place".to_owned());
+        }
+        // A gap that cannot be read fails the hash of the pack; it is no matter of this frame.
+        let _gap = stream.skip_to(place.offset);
+        let length = usize::try_from(place.total_length()).map_err(|_| "too long".to_owned())?;
+        stream.take(length, stored).map_err(|error| one_line(&error))?;
+        self.context.findings.monitor.bytes(place.total_length());
+        let (header, body) = stored.split_at_checked(FRAME_HEADER_BYTES).unwrap_or_default();
+        let (found, checksum) =
+            decode_frame_header(header, place.offset).map_err(|error| one_line(&error))?;
+        if found != *place || frame.checksum.is_some_and(|expected| expected != checksum) {
+            return Err("it is not the one described".to_owned());
+        }
+        if frame_checksum(body) != checksum {
+            return Err("its checksum does not match".to_owned());
+        }
+        let decoder = &mut self.decompressor;
+        decoder
+            .decompress(place.codec, body, place.raw_length as usize, raw)
+            .map_err(|error| one_line(&error))?;
+        let table = decode_frame(raw).map_err(|error| one_line(&error))?;
+        let is_same = table.len() == frame.objects.len()
+            && table.iter().zip(&frame.objects).all(|((kind, list_id, bytes), (_, object))| {
+                *kind == object.kind
+                    && *list_id == object.is_list.then_some(object.id)
+                    && bytes.len() == object.length as usize
+            });
+        if frame.checksum.is_some() && !is_same {
+            return Err("its table of objects is not that of the footer".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_objects(&mut self, file: &str, frame: &Planned, raw: &[u8], is_indexed: bool) {
+        for (offset, object) in &frame.objects {
+            let start = *offset as usize;
+            let bytes = raw.get(start..start.saturating_add(object.length as usize));
+            match bytes.ok_or("beyond its frame".to_owned()).and_then(|b| check_bytes(object, b)) {
+                Ok(()) => self.keep(object, is_indexed),
+                Err(message) => {
+                    let finding = Finding::damage("damaged_object", message);
+                    let finding = finding.file(file).object(object.id, object.kind);
+                    let number = self.context.findings.add(finding);
+                    self.lose_object(object, number);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the bytes are those of a whole object, or a list, which can be proved only later.
+fn check_bytes(object: &FrameObject, bytes: &[u8]) -> Result<(), String> {
+    if object.is_list {
+        return List::decode(bytes).map(drop).map_err(|error| one_line(&error));
+    }
+    if object_id(object.kind, bytes) != object.id {
+        return Err("its bytes are not those of its id".to_owned());
+    }
+    Ok(())
+}
