@@ -63,6 +63,11 @@ impl Kind {
         }
     }
 
+    /// Whether a long object of this kind is stored as a list; chunks and pages never are.
+    pub const fn may_be_list(self) -> bool {
+        !matches!(self, Self::Page | Self::Part)
+    }
+
     /// Whether objects of this kind go to packs of metadata rather than of file data.
     pub const fn is_metadata(self) -> bool {
         !matches!(self, Self::Blob)

@@ -13,8 +13,9 @@ pub const DEPTH_MAX: usize = 4096;
 pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 /// Most bytes of one object in a frame.
 pub const FRAME_OBJECT_BYTES_MAX: usize = 64 << 20;
-/// Raw bytes at which a frame of several objects is closed.
-pub const FRAME_BYTES_TARGET: usize = 1 << 20;
+/// Raw bytes at which a frame of several objects is closed. Over 150,000 source-like files, 2 MiB
+/// store 2.8 % less than 1 MiB.
+pub const FRAME_BYTES_TARGET: usize = 2 << 20;
 /// Most objects in one frame.
 pub const FRAME_OBJECTS_MAX: usize = 1 << 16;
 /// Most raw bytes of one frame: one largest object and its table.

@@ -47,7 +47,8 @@ impl std::str::FromStr for FileTime {
         let whole: i128 = whole.parse().map_err(|_| FileTimeError)?;
         let fraction: i128 = format!("{fraction:0<9}").parse().map_err(|_| FileTimeError)?;
         let billion = i128::from(Self::NANOSECONDS_PER_SECOND);
-        let total = whole.checked_mul(billion).ok_or(FileTimeError)? + fraction;
+        let total = whole.checked_mul(billion).and_then(|whole| whole.checked_add(fraction));
+        let total = total.ok_or(FileTimeError)?;
         let total = if negative { -total } else { total };
         Ok(Self {
             seconds: i64::try_from(total.div_euclid(billion)).map_err(|_| FileTimeError)?,
@@ -74,7 +75,7 @@ mod tests {
             assert_eq!(time.to_string(), text);
             assert_eq!(text.parse(), Ok(time));
         }
-        for bad in ["", "-", "1.", ".5", "1e9", "1.1234567890", "99999999999999999999"] {
+        for bad in ["", "-", "1.", ".5", "1e9", "1.1234567890", "99999999999999999999", "170141183460469231731687303715.999999999"] {
             assert_eq!(bad.parse::<FileTime>(), Err(FileTimeError), "{bad}");
         }
     }

@@ -29,10 +29,23 @@ const fn listed<C: Command>() -> Listed {
 }
 
 /// Every command, porcelain first.
-pub const ALL: [Listed; 3] = [
+pub const ALL: [Listed; 16] = [
     listed::<super::init::Init>(),
     listed::<super::backup::Backup>(),
+    listed::<super::restore::Restore>(),
+    listed::<super::snapshots::Snapshots>(),
+    listed::<super::ls::Ls>(),
+    listed::<super::check::Check>(),
+    listed::<super::hash_object::HashObject>(),
+    listed::<super::cat_object::CatObject>(),
     listed::<super::write_tree::WriteTree>(),
+    listed::<super::ls_tree::LsTree>(),
+    listed::<super::write_snapshot::WriteSnapshot>(),
+    listed::<super::cat_snapshot::CatSnapshot>(),
+    listed::<super::ls_snapshots::LsSnapshots>(),
+    listed::<super::rev_parse::RevParse>(),
+    listed::<super::checkout::Checkout>(),
+    listed::<super::fsck::Fsck>(),
 ];
 
 /// The clap command of `runup` itself, with all others below it.

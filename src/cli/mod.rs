@@ -4,15 +4,28 @@
 //! error, as a JSON record where JSON was asked for, and in a documented exit code.
 
 pub mod backup;
+pub mod cat_object;
+pub mod cat_snapshot;
+pub mod check;
+pub mod checkout;
 pub mod commands;
 mod environment;
 mod exit;
 mod failure;
+pub mod fsck;
+pub mod hash_object;
 pub mod init;
 mod input;
 mod json;
+pub mod ls;
+pub mod ls_snapshots;
+pub mod ls_tree;
 mod messages;
 mod output;
+pub mod restore;
+pub mod rev_parse;
+pub mod snapshots;
+pub mod write_snapshot;
 pub mod write_tree;
 
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::codec::{DecodeError, Reader};
 use super::compress::Codec;
-use super::pack::{FormatError, FramePlace, FrameRecord, decode_tag};
+use super::pack::{FormatError, FramePlace, FrameRecord, check_lengths, decode_tag};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 
@@ -248,7 +248,8 @@ impl<'a> Index<'a> {
             raw_length: reader.u32()?,
             codec,
         };
-        if pack < self.packs { Ok((pack, place)) } else { Err(DAMAGED) }
+        let is_sound = pack < self.packs && check_lengths(&place).is_ok();
+        if is_sound { Ok((pack, place)) } else { Err(DAMAGED) }
     }
 
     /// The id with this number, in their order.

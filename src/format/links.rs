@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::codec::{DecodeError, Reader, put_bytes, put_length};
+use crate::base::limits::DEPTH_MAX;
 
 /// Most bytes of a path in a group (`PATH_MAX` is no bound of trees).
 const PATH_BYTES_MAX: usize = 1 << 20;
@@ -38,13 +39,18 @@ pub fn decode(bytes: &[u8]) -> Result<Groups, DecodeError> {
     let mut reader = Reader::new(bytes);
     let mut groups = Groups::new();
     let mut seen = BTreeSet::new();
+    if reader.is_at_end() {
+        return Err(reader.error("no group of links"));
+    }
     while !reader.is_at_end() {
         let at = reader.error("group of links that is not canonical");
         let count = reader.count(2)?;
         let mut group: Vec<Box<[u8]>> = Vec::with_capacity(count);
         for _ in 0..count {
             let path: Box<[u8]> = reader.bytes(PATH_BYTES_MAX, "path too long")?.into();
-            let clean = crate::base::path::components(&path).map(|parts| parts.join(&b'/'));
+            let parts = crate::base::path::components(&path)
+                .filter(|parts| !parts.is_empty() && parts.len() <= DEPTH_MAX);
+            let clean = parts.map(|parts| parts.join(&b'/'));
             let in_order = group.last().is_none_or(|last| *last < path);
             if clean.as_deref() != Some(&path[..]) || !in_order || !seen.insert(path.clone()) {
                 return Err(at);
@@ -80,6 +86,10 @@ mod tests {
             assert!(decode(&encode(vec![group(bad)])).is_err(), "{bad:?}");
         }
         assert!(decode(&encode(vec![group(&["a", "b"]), group(&["b", "c"])])).is_err());
-        assert!(decode(&[0xff; 20]).is_err());
+        let deep = "a/".repeat(DEPTH_MAX) + "a";
+        assert!(decode(&encode(vec![group(&["a", &deep])])).is_err());
+        for bad in [&[0xff; 20][..], &[], &[2, 0, 2, b'a', b'b']] {
+            assert!(decode(bad).is_err());
+        }
     }
 }

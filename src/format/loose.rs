@@ -64,7 +64,9 @@ pub fn decode(stored: &[u8]) -> Result<Loose, DecodeError> {
 fn decode_header(header: &[u8], length: usize) -> Option<(Kind, bool)> {
     let (word, digits) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     let (word, is_list) = word.strip_suffix(LIST_SUFFIX).map_or((word, false), |w| (w, true));
-    (digits == length.to_string()).then_some((word.parse().ok()?, is_list))
+    let kind: Kind = word.parse().ok()?;
+    let is_sound = digits == length.to_string() && (!is_list || kind.may_be_list());
+    is_sound.then_some((kind, is_list))
 }
 
 #[cfg(test)]

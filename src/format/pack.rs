@@ -118,8 +118,12 @@ impl FrameObject {
 }
 
 /// Kind and form from one byte.
+///
+/// Chunks and pages are never lists themselves.
 pub fn decode_tag(tag: u8) -> Option<(Kind, bool)> {
-    Kind::from_number(tag & !LIST_BIT).map(|kind| (kind, tag & LIST_BIT != 0))
+    let is_list = tag & LIST_BIT != 0;
+    let kind = Kind::from_number(tag & !LIST_BIT)?;
+    (!is_list || kind.may_be_list()).then_some((kind, is_list))
 }
 
 /// Where a frame is and how it is stored.
@@ -208,10 +212,10 @@ pub fn decode_frame_header(
     Ok((place, reader.array()?))
 }
 
-fn check_lengths(place: &FramePlace) -> Result<(), &'static str> {
+pub(super) fn check_lengths(place: &FramePlace) -> Result<(), &'static str> {
     let (stored, raw) = (place.stored_length as usize, place.raw_length as usize);
-    if raw > FRAME_BYTES_MAX || stored > raw {
-        return Err("frame length over the limit");
+    if raw > FRAME_BYTES_MAX || stored > raw || (place.codec == Codec::None && stored != raw) {
+        return Err("frame length over the limit, or none that its codec can have");
     }
     Ok(())
 }
@@ -246,9 +250,9 @@ pub type FrameBody<'a> = (Kind, Option<Id>, &'a [u8]);
 /// The table does not describe exactly the bytes that follow it.
 pub fn decode_frame(raw: &[u8]) -> Result<Vec<FrameBody<'_>>, DecodeError> {
     let mut reader = Reader::new(raw);
-    let at = reader.error("too many objects in a frame");
+    let at = reader.error("no objects, or too many, in a frame");
     let count = reader.count(2)?;
-    if count > FRAME_OBJECTS_MAX {
+    if !(1..=FRAME_OBJECTS_MAX).contains(&count) {
         return Err(at);
     }
     let mut table = Vec::with_capacity(count);
@@ -363,7 +367,11 @@ fn decode_frame_record(reader: &mut Reader<'_>, offset: u64) -> Result<FrameReco
     let place = FramePlace { offset, stored_length, raw_length, codec };
     check_lengths(&place).map_err(|what| reader.error(what))?;
     let checksum = reader.array()?;
+    let at = reader.error("no objects, or too many, in a frame");
     let count = reader.count(34)?;
+    if !(1..=FRAME_OBJECTS_MAX).contains(&count) {
+        return Err(at);
+    }
     let mut objects = Vec::with_capacity(count);
     for _ in 0..count {
         let id = reader.id()?;

@@ -8,14 +8,12 @@
 use super::compress::Compression;
 pub use super::project_file_error::{Problem, ProjectFileError};
 use super::project_file_error::{error, unexpected, unknown_key, unquoted};
+use super::snapshot::is_project_name;
 use super::yaml;
 use super::yaml_node::{Key, KeyPath, Node, ScalarKind, Value, describe_scalar};
 
 /// Longest project file, in bytes.
 pub const PROJECT_FILE_BYTES_MAX: usize = yaml::BYTES_MAX;
-
-/// Longest name of a project, in bytes (all of them ASCII).
-pub const PROJECT_NAME_BYTES_MAX: usize = 64;
 
 /// Most threads that `jobs` may ask for.
 pub const JOBS_MAX: u16 = 256;
@@ -160,18 +158,11 @@ fn projects(node: &Node, path: &KeyPath<'_>) -> Result<Vec<(String, Project)>, P
 fn check_name(key: &Key, path: &KeyPath<'_>) -> Result<(), ProjectFileError> {
     const EXPECTED: &str =
         "a name of 1 to 64 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`";
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let found = || describe_scalar(&key.text, key.is_plain);
     let kind = if key.is_plain { ScalarKind::of_plain(&key.text) } else { ScalarKind::String };
     let problem = match kind {
         ScalarKind::Number | ScalarKind::Boolean => unquoted(found(), EXPECTED, &key.text),
-        ScalarKind::String
-            if (1..=PROJECT_NAME_BYTES_MAX).contains(&key.text.len())
-                && !key.text.starts_with(['.', '-'])
-                && key.text.bytes().all(is_allowed) =>
-        {
-            return Ok(());
-        }
+        ScalarKind::String if is_project_name(&key.text) => return Ok(()),
         _ => Problem::Unexpected { found: found(), expected: EXPECTED },
     };
     Err(error(key.position, path, problem))

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::codec::DecodeError;
+use super::codec::{DecodeError, Reader};
 use super::control::canonical_json;
 use super::tree::{Metadata, Xattr, XattrValue};
 use crate::base::id::Id;
@@ -38,6 +38,18 @@ pub struct Snapshot {
     pub tags: Vec<String>,
     /// The program that wrote it.
     pub program_version: String,
+}
+
+/// Most bytes of the name of a project.
+pub const PROJECT_NAME_BYTES_MAX: usize = 64;
+
+/// Whether a project may have this name: it stands in file names, revisions and command lines.
+///
+/// One to 64 letters, digits, `.`, `_` and `-`, not starting with `.` or `-`.
+pub fn is_project_name(name: &str) -> bool {
+    (1..=PROJECT_NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with(['.', '-'])
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// A stored tree with all that belongs to it: what `runup-write-tree` prints and a snapshot keeps.
@@ -79,6 +91,14 @@ pub struct Counts {
     pub others: u64,
     /// Bytes of all regular files.
     pub size_bytes: u64,
+}
+
+impl Counts {
+    /// Whether JSON readers that keep numbers as doubles read them exactly.
+    fn is_exact(&self) -> bool {
+        let Self { files, directories, symlinks, others, size_bytes } = *self;
+        [files, directories, symlinks, others, size_bytes].iter().all(|count| *count < 1 << 53)
+    }
 }
 
 /// Bytes as text where they are UTF-8, with base64 where they are not.
@@ -190,19 +210,24 @@ impl RootMetadata {
             };
             let inline_fits = match &value {
                 XattrValue::Inline(value) => value.len() <= XATTR_INLINE_BYTES_MAX,
-                XattrValue::Blob { .. } => true,
+                XattrValue::Blob { size_bytes, .. } => *size_bytes > XATTR_INLINE_BYTES_MAX as u64,
             };
             let name = BASE64.decode(&xattr.name_b64).ok()?.into();
             inline_fits.then_some(Xattr { name, value })
         };
-        let mode = u16::from_str_radix(&self.mode, 8).ok().filter(|mode| *mode <= 0o7777)?;
-        Some(Metadata {
+        let mode = u16::from_str_radix(&self.mode, 8).ok()?;
+        let metadata = Metadata {
             mode,
             uid: self.uid,
             gid: self.gid,
             mtime: self.mtime.parse().ok()?,
             xattrs: self.xattrs.iter().map(xattr).collect::<Option<_>>()?,
-        })
+        };
+        // The bounds and the order are those of trees; the texts must be the ones written here.
+        let mut encoded = Vec::new();
+        metadata.encode(&mut encoded);
+        let decoded = Metadata::decode(&mut Reader::new(&encoded)).ok()?;
+        (decoded == metadata && Self::from(&metadata) == *self).then_some(metadata)
     }
 }
 
@@ -228,6 +253,16 @@ impl Snapshot {
         let root = &snapshot.root;
         let texts = root.includes.iter().chain(&root.excludes).chain([&root.context]);
         let skipped = root.skipped.iter().map(|skipped| &skipped.path);
+        if !is_project_name(&snapshot.project) {
+            return Err(fail("snapshot of a project without a proper name", 0));
+        }
+        if !snapshot.tags.is_sorted_by(|a, b| a < b) || !root.counts.is_exact() {
+            return Err(fail("snapshot with tags out of order or counts out of bounds", 0));
+        }
+        let is_number = |number: &String| number.parse::<u32>().is_ok_and(|n| n.to_string() == *number);
+        if !root.users.keys().chain(root.groups.keys()).all(is_number) {
+            return Err(fail("snapshot with the name of an owner that is no number", 0));
+        }
         if texts.chain(skipped).any(|text| text.bytes().is_none())
             || root.root.as_ref().is_some_and(|metadata| metadata.decode().is_none())
         {

@@ -5,6 +5,10 @@
 pub mod backup;
 pub mod checkout;
 pub mod closure;
+pub mod fsck;
+pub mod hash_object;
+pub mod ls_tree;
+pub mod restore;
 pub mod write_snapshot;
 pub mod write_tree;
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Repository, RepositoryError};
+use crate::backend::BackendError;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
@@ -101,7 +102,10 @@ impl Repository {
         for number in self.job_numbers()? {
             match self.job(number) {
                 Ok(job) => jobs.extend(job),
-                Err(error @ RepositoryError::Control { .. }) => damaged(number, error),
+                Err(
+                    error @ (RepositoryError::Control { .. }
+                    | RepositoryError::Backend(BackendError::Damaged { .. })),
+                ) => damaged(number, error),
                 Err(error) => return Err(error),
             }
         }

@@ -10,7 +10,9 @@ use crate::backend::{Backend, BackendError, RandomRead};
 use crate::base::id::Id;
 use crate::format::codec::DecodeError;
 use crate::format::compress::Decompressor;
-use crate::format::pack::{FRAME_HEADER_BYTES, FramePlace, decode_frame_header, frame_checksum};
+use crate::format::pack::{
+    FRAME_HEADER_BYTES, FormatError, FramePlace, decode_frame_header, frame_checksum,
+};
 
 /// Most bytes of decompressed frames kept.
 const KEPT_BYTES_MAX: usize = 24 << 20;
@@ -123,8 +125,12 @@ impl Frames {
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, place.offset)?;
         let (header, stored) = bytes.split_at(FRAME_HEADER_BYTES);
-        let (found, checksum) = decode_frame_header(header, place.offset)
-            .map_err(|error| ReadError::file(describe(), error))?;
+        // The codec is known from the index, so one that is not known here is no later version.
+        let (found, checksum) =
+            decode_frame_header(header, place.offset).map_err(|error| match error {
+                FormatError::Unsupported(what) => fail(what),
+                decode => ReadError::file(describe(), decode),
+            })?;
         if found != *place {
             return Err(fail("frame is not the one that the index describes"));
         }

@@ -10,6 +10,7 @@ use crate::backend::{Backend, Mapped};
 use crate::base::hash::plain;
 use crate::base::id::Id;
 use crate::format::index::{Index, PackRecord, Place};
+use crate::format::pack::FormatError;
 
 /// Segments smaller than this many bytes are merged with others of their size.
 const MERGED_BYTES_MAX: usize = 64 << 20;
@@ -98,11 +99,13 @@ impl Segments {
             }
             let file = segment_file(&name);
             // One that cannot be used is as if it were not there: its packs are read by footer.
-            let mapped = backend.map(&file).map_err(ReadError::from);
-            let opened = mapped.and_then(|bytes| Segment::new(Some(name), bytes, file));
-            match opened {
+            let Ok(bytes) = backend.map(&file) else { continue };
+            // A flipped bit must not pass for a later version.
+            let is_later = matches!(Index::open(&bytes), Err(FormatError::Unsupported(_)))
+                && plain(&bytes) == *name.as_bytes();
+            match Segment::new(Some(name), bytes, file) {
                 Ok(segment) => list.push(Arc::new(segment)),
-                Err(error @ ReadError::Unsupported { .. }) => return Err(error),
+                Err(error) if is_later => return Err(error),
                 Err(_) => {}
             }
         }

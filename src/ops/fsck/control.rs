@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::{Finding, Findings, FsckReport, one_line};
+use super::report::{Finding, Findings, FsckReport};
 use super::table::Copy;
 use crate::backend::{Backend, BackendError, Listed, SESSION_ID_DIGITS};
 use crate::base::hash::object_id;
@@ -16,6 +16,7 @@ use crate::format::config::Config;
 use crate::format::control;
 use crate::format::list::List;
 use crate::format::loose;
+use crate::ops::with_causes;
 use crate::repository::{CONFIG_FILE, Job, Repository, RepositoryError, parse_job_number};
 
 /// Directories below `refs`, one in another, at most.
@@ -36,7 +37,7 @@ pub(super) fn list(
 ) -> Result<Vec<Listed>, RepositoryError> {
     match backend.list(directory) {
         Err(error @ BackendError::Damaged { .. }) => {
-            findings.add(Finding::damage("damaged_directory", one_line(&error)).file(directory));
+            findings.add(Finding::damage("damaged_directory", with_causes(&error)).file(directory));
             Ok(Vec::new())
         }
         other => Ok(other?),
@@ -76,11 +77,11 @@ impl Control<'_> {
         let read = self.backend().read(CONFIG_FILE, CONTROL_FILE_BYTES_MAX);
         let message = match read {
             Ok(None) => "it is missing".to_owned(),
-            Err(error) => one_line(&error),
+            Err(error) => with_causes(&error),
             Ok(Some(bytes)) => match Config::decode(&bytes) {
                 Ok(config) if config == *self.repository.config() => return,
                 Ok(_) => "it has changed since the repository was opened".to_owned(),
-                Err(error) => one_line(&error),
+                Err(error) => with_causes(&error),
             },
         };
         self.findings.add(Finding::damage("damaged_config", message).file(CONFIG_FILE));
@@ -174,7 +175,7 @@ impl Control<'_> {
             BackendError::Damaged { .. } => "damaged_control",
             _ => "unreadable_file",
         };
-        self.findings.add(Finding::damage(code, one_line(error)).file(file));
+        self.findings.add(Finding::damage(code, with_causes(error)).file(file));
     }
 
     /// The JSON of a control file whose checksum is right; else a finding.
@@ -188,7 +189,7 @@ impl Control<'_> {
             Ok(Some(bytes)) => match control::decode(&bytes) {
                 Ok(json) => Some(json),
                 Err(error) => {
-                    let finding = Finding::damage("damaged_control", one_line(&error));
+                    let finding = Finding::damage("damaged_control", with_causes(&error));
                     self.findings.add(finding.file(file));
                     None
                 }
@@ -296,7 +297,7 @@ impl Control<'_> {
         let message = match self.backend().read(&file, limit) {
             // Deleted by a prune since it was listed.
             Ok(None) => return,
-            Err(error) => one_line(&error),
+            Err(error) => with_causes(&error),
             Ok(Some(stored)) => {
                 report.loose += 1;
                 report.bytes_read += stored.len() as u64;
@@ -340,14 +341,14 @@ impl Control<'_> {
 fn reason(error: &RepositoryError) -> String {
     match error {
         RepositoryError::Control { source, .. } => source.to_string(),
-        other => one_line(other),
+        other => with_causes(other),
     }
 }
 
 fn check_loose(id: &Id, stored: &[u8]) -> Result<(Kind, bool), String> {
-    let loose = loose::decode(stored).map_err(|error| one_line(&error))?;
+    let loose = loose::decode(stored).map_err(|error| with_causes(&error))?;
     if loose.is_list {
-        List::decode(&loose.bytes).map_err(|error| one_line(&error))?;
+        List::decode(&loose.bytes).map_err(|error| with_causes(&error))?;
     } else if object_id(loose.kind, &loose.bytes) != *id {
         return Err("its bytes are not those of its id".to_owned());
     }

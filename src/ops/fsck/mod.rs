@@ -22,11 +22,12 @@ pub use report::{AFFECTED_MAX, Affected, FINDINGS_PER_CODE_MAX, Finding, FsckRep
 use self::closure::Closure;
 use self::control::Control;
 use self::objects::Objects;
-use self::report::{Findings, one_line};
+use self::report::Findings;
 use self::segments::Segments;
 use self::table::Table;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
+use crate::ops::with_causes;
 use crate::repository::{Job, Repository, RepositoryError};
 
 /// How much is read.
@@ -91,7 +92,7 @@ fn check(
     let control = Control { repository, findings };
     let session = repository.read_session().unwrap_or_else(|error| {
         let message =
-            format!("a prune at this time could delete what is checked: {}", one_line(&error));
+            format!("a prune at this time could delete what is checked: {}", with_causes(&error));
         findings.add(Finding::note("no_session", message));
         None
     });

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::report::{Finding, Findings, Number, one_line};
+use super::report::{Finding, Findings, Number};
 use super::table::{Presence, Table};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::codec::DecodeError;
 use crate::format::list::{List, Section, Segment};
+use crate::ops::with_causes;
 use crate::repository::{Repository, RepositoryError};
 use crate::store::{ReadError, Stored};
 
@@ -67,7 +68,7 @@ impl<'a> Objects<'a> {
         if let Some(number) = known {
             return *number;
         }
-        let finding = Finding::damage("damaged_object", one_line(error)).object(*id, kind);
+        let finding = Finding::damage("damaged_object", with_causes(error)).object(*id, kind);
         let place = self.repository.store().segments().places(id).into_iter().next();
         let finding = match place {
             Some((pack, _)) => finding.file(format!("packs/{}.pack", pack.name)),

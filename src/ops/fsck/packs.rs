@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::report::{Finding, Findings, FsckReport, Number, one_line};
+use super::report::{Finding, Findings, FsckReport, Number};
 use super::segments::Segments;
 use super::stream::{Stream, hash_file};
 use super::table::Copy;
@@ -20,6 +20,7 @@ use crate::format::pack::{
     FRAME_HEADER_BYTES, FrameObject, FramePlace, FrameRecord, decode_frame, decode_frame_header,
     frame_checksum,
 };
+use crate::ops::with_causes;
 use crate::store::read_footer;
 
 /// What packs are compared with.
@@ -130,7 +131,7 @@ impl Checker<'_> {
             }
             Err(error) => {
                 let code = if error.is_missing() { "missing_pack" } else { "damaged_pack" };
-                let number = findings.add(Finding::damage(code, one_line(&error)).file(file));
+                let number = findings.add(Finding::damage(code, with_causes(&error)).file(file));
                 return self.lose(name, number);
             }
         };
@@ -198,14 +199,14 @@ impl Checker<'_> {
         }
         let (_, frames) = read_footer(pack, file).map_err(|error| {
             // The file is named by the finding already.
-            std::error::Error::source(&error).map_or_else(|| one_line(&error), one_line)
+            std::error::Error::source(&error).map_or_else(|| with_causes(&error), with_causes)
         })?;
         let differing: Vec<_> =
             covers.iter().filter(|cover| !segments.agrees(cover, &frames)).collect();
         if !differing.is_empty() {
             // Both are whole, each for itself: the name tells which of them is wrong.
             self.tally.bytes_read += length;
-            let hash = hash_file(pack).map_err(|error| one_line(&error))?;
+            let hash = hash_file(pack).map_err(|error| with_causes(&error))?;
             if hash != *name.as_bytes() {
                 return Err("its bytes are not those of its name".to_owned());
             }
@@ -263,7 +264,7 @@ impl Checker<'_> {
         let rest = stream.skip_to(pack.length_bytes());
         self.tally.bytes_read += pack.length_bytes();
         let message = match (rest, stream.finish()) {
-            (Err(error), _) => one_line(&error),
+            (Err(error), _) => with_causes(&error),
             (Ok(()), Some(hash)) if hash == *name.as_bytes() => return,
             (Ok(()), _) => "its bytes are not those of its name".to_owned(),
         };
@@ -288,11 +289,11 @@ impl Checker<'_> {
         // A gap that cannot be read fails the hash of the pack; it is no matter of this frame.
         let _gap = stream.skip_to(place.offset);
         let length = usize::try_from(place.total_length()).map_err(|_| "too long".to_owned())?;
-        stream.take(length, stored).map_err(|error| one_line(&error))?;
+        stream.take(length, stored).map_err(|error| with_causes(&error))?;
         self.context.findings.monitor.bytes(place.total_length());
         let (header, body) = stored.split_at_checked(FRAME_HEADER_BYTES).unwrap_or_default();
         let (found, checksum) =
-            decode_frame_header(header, place.offset).map_err(|error| one_line(&error))?;
+            decode_frame_header(header, place.offset).map_err(|error| with_causes(&error))?;
         if found != *place || frame.checksum.is_some_and(|expected| expected != checksum) {
             return Err("it is not the one described".to_owned());
         }
@@ -302,8 +303,8 @@ impl Checker<'_> {
         let decoder = &mut self.decompressor;
         decoder
             .decompress(place.codec, body, place.raw_length as usize, raw)
-            .map_err(|error| one_line(&error))?;
-        let table = decode_frame(raw).map_err(|error| one_line(&error))?;
+            .map_err(|error| with_causes(&error))?;
+        let table = decode_frame(raw).map_err(|error| with_causes(&error))?;
         let is_same = table.len() == frame.objects.len()
             && table.iter().zip(&frame.objects).all(|((kind, list_id, bytes), (_, object))| {
                 *kind == object.kind
@@ -336,7 +337,7 @@ impl Checker<'_> {
 /// Whether the bytes are those of a whole object, or a list, which can be proved only later.
 fn check_bytes(object: &FrameObject, bytes: &[u8]) -> Result<(), String> {
     if object.is_list {
-        return List::decode(bytes).map(drop).map_err(|error| one_line(&error));
+        return List::decode(bytes).map(drop).map_err(|error| with_causes(&error));
     }
     if object_id(object.kind, bytes) != object.id {
         return Err("its bytes are not those of its id".to_owned());

@@ -210,15 +210,3 @@ impl<'m> Findings<'m> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).list
     }
 }
-
-/// An error and what caused it, in one line.
-pub(super) fn one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
-}

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::report::{Finding, Findings, one_line};
+use super::report::{Finding, Findings};
 use super::stream::hash_file;
 use crate::backend::{Backend, BackendError, Mapped};
 use crate::base::id::Id;
 use crate::format::index::{Index, Place};
 use crate::format::pack::FrameRecord;
+use crate::ops::with_causes;
 use crate::repository::RepositoryError;
 use crate::store::ReadError;
 
@@ -74,7 +75,8 @@ impl Segments {
         let (mut opened, mut problems) = (Vec::new(), Vec::new());
         let listed = match backend.list("index") {
             Err(error @ BackendError::Damaged { .. }) => {
-                problems.push(Finding::damage("damaged_directory", one_line(&error)).file("index"));
+                problems
+                    .push(Finding::damage("damaged_directory", with_causes(&error)).file("index"));
                 Vec::new()
             }
             other => other?,
@@ -92,7 +94,7 @@ impl Segments {
                     return Ok(None);
                 }
                 Err(error) => {
-                    problems.push(Finding::damage("damaged_index", one_line(&error)).file(file));
+                    problems.push(Finding::damage("damaged_index", with_causes(&error)).file(file));
                 }
             }
         }

@@ -1,0 +1,209 @@
+//! `runup cat-object`: ids to bytes, or to what is known of them.
+
+use std::ffi::OsString;
+
+use super::environment::{Globals, zone};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::input;
+use super::output::Output;
+use super::{Command, Layer};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::repository::{Repository, RevisionError};
+use crate::store::{Found, Span};
+
+/// Arguments of `runup cat-object`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct CatObject {
+    /// The object: an id, its first digits, or a revision
+    #[arg(value_name = "OBJECT", required_unless_present_any = ["batch", "batch_check"])]
+    object: Option<OsString>,
+    /// Print its kind
+    #[arg(short = 't', group = "what")]
+    kind: bool,
+    /// Print its size in bytes
+    #[arg(short = 's', group = "what")]
+    size: bool,
+    /// Say only whether it is there: exit code 0 or 1
+    #[arg(short = 'e', group = "what")]
+    exists: bool,
+    /// Print its bytes
+    #[arg(short = 'p', group = "what")]
+    print: bool,
+    /// Read objects from standard input; answer each with a record, its bytes and a newline
+    #[arg(long, group = "what")]
+    batch: bool,
+    /// Read objects from standard input; answer each with a record
+    #[arg(long, group = "what")]
+    batch_check: bool,
+    /// Objects on standard input, and records, end with NUL
+    #[arg(short = 'z')]
+    nul: bool,
+    /// With -t and -s, print the bare word or number
+    #[arg(long)]
+    plain: bool,
+}
+
+#[derive(Debug, Default, serde::Serialize)]
+struct Record {
+    object: String,
+    status: &'static str,
+    id: Option<Id>,
+    kind: Option<Kind>,
+    size_bytes: Option<u64>,
+    is_list: Option<bool>,
+    stored_bytes: Option<u64>,
+    pack: Option<Id>,
+    frame_offset: Option<u64>,
+    candidates: Vec<Id>,
+}
+
+impl Command for CatObject {
+    const NAME: &'static str = "cat-object";
+    const ABOUT: &'static str = "Print objects, or what is known of them";
+    const LAYER: Layer = Layer::Plumbing;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let repository = match globals.open_repository() {
+            Err(failure) if self.exists => {
+                return Err(Failure { exit: Exit::Unanswered, ..failure });
+            }
+            other => other?,
+        };
+        if self.batch || self.batch_check {
+            return self.batch(&repository, output);
+        }
+        let object = self.object.as_deref().unwrap_or_default().as_encoded_bytes();
+        let found = find(&repository, object);
+        if self.exists {
+            return match found {
+                Ok(Some(_)) => Ok(Exit::Done),
+                Ok(None) => Ok(Exit::Failed),
+                Err(failure) if failure.exit == Exit::Usage => Err(failure),
+                Err(failure) => Err(Failure { exit: Exit::Unanswered, ..failure }),
+            };
+        }
+        let text = String::from_utf8_lossy(object).into_owned();
+        let (id, found) = found?.ok_or_else(|| {
+            Failure::new(Exit::Failed, "missing_object", format!("{text} is not in the repository"))
+        })?;
+        if self.print {
+            return cat(&repository, &id, found.kind, output).map(|()| Exit::Done);
+        }
+        let record = describe(&repository, text, &id, &found)?;
+        match (self.plain, self.kind) {
+            (true, true) => output.line(found.kind.word().as_bytes())?,
+            (true, false) => {
+                output.line(record.size_bytes.unwrap_or_default().to_string().as_bytes())?;
+            }
+            (false, _) => output.record(&record, self.nul)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl CatObject {
+    fn batch(&self, repository: &Repository, output: &mut Output) -> Result<Exit, Failure> {
+        input::for_each_item(self.nul, |object| {
+            let text = String::from_utf8_lossy(object).into_owned();
+            let mut bytes_of = None;
+            let record = match find_or_candidates(repository, object)? {
+                Answer::Found(id, found) => {
+                    bytes_of = Some((id, found.kind)).filter(|_| self.batch);
+                    describe(repository, text, &id, &found)?
+                }
+                Answer::Missing => Record { object: text, status: "missing", ..Record::default() },
+                Answer::Ambiguous(candidates) => {
+                    Record { object: text, status: "ambiguous", candidates, ..Record::default() }
+                }
+            };
+            output.record(&record, self.nul)?;
+            if let Some((id, kind)) = bytes_of {
+                cat(repository, &id, kind, output)?;
+                output.bytes(if self.nul { b"\0" } else { b"\n" })?;
+            }
+            // Whoever asks one by one waits for each answer.
+            output.flush()?;
+            Ok(())
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+enum Answer {
+    Found(Id, Box<Found>),
+    Missing,
+    Ambiguous(Vec<Id>),
+}
+
+fn find_or_candidates(repository: &Repository, object: &[u8]) -> Result<Answer, Failure> {
+    let id = match repository.resolve(object, &zone()) {
+        Ok(resolved) => resolved.id,
+        Err(RevisionError::Ambiguous { candidates, .. }) => return Ok(Answer::Ambiguous(candidates)),
+        Err(RevisionError::Repository(error)) => return Err(error.into()),
+        Err(_) => return Ok(Answer::Missing),
+    };
+    let found = repository.store().find(&id)?;
+    Ok(found.map_or(Answer::Missing, |found| Answer::Found(id, Box::new(found))))
+}
+
+fn find(repository: &Repository, object: &[u8]) -> Result<Option<(Id, Found)>, Failure> {
+    let id = match repository.resolve(object, &zone()) {
+        Ok(resolved) => resolved.id,
+        // A whole id, or digits, that nothing answers to is an answer: no such object.
+        Err(RevisionError::Unknown { revision }) => {
+            let is_hex = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_digits = is_hex && (4..=64).contains(&revision.len());
+            return match is_digits {
+                true => Ok(None),
+                false => Err(RevisionError::Unknown { revision }.into()),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(repository.store().find(&id)?.map(|found| (id, found)))
+}
+
+fn describe(
+    repository: &Repository,
+    object: String,
+    id: &Id,
+    found: &Found,
+) -> Result<Record, Failure> {
+    Ok(Record {
+        object,
+        status: "found",
+        id: Some(*id),
+        kind: Some(found.kind),
+        size_bytes: Some(repository.store().size_bytes(id, found)?),
+        is_list: Some(found.is_list),
+        stored_bytes: Some(found.stored_bytes),
+        pack: found.pack.map(|place| place.pack.name),
+        frame_offset: found.pack.map(|place| place.place.frame.offset),
+        candidates: Vec::new(),
+    })
+}
+
+/// Writes the bytes of an object; every one was proved before.
+pub(super) fn cat(
+    repository: &Repository,
+    id: &Id,
+    kind: Kind,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    repository.store().stream(id, kind, &mut |span| match span {
+        Span::Bytes(bytes) => output.bytes(bytes),
+        Span::Zeros(mut count) => {
+            while count > 0 {
+                let take = count.min(ZEROS.len() as u64);
+                output.bytes(&ZEROS[..take as usize])?;
+                count -= take;
+            }
+            Ok(())
+        }
+    })?;
+    Ok(())
+}

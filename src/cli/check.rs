@@ -1,0 +1,79 @@
+//! `runup check`: whether the repository is sound, for people.
+
+use super::environment::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::fsck::{check, exit_of, finding_record, summary_record};
+use super::output::{Output, count, size};
+use super::{Command, Layer};
+use crate::ops::fsck::{Depth, FsckReport};
+
+/// Arguments of `runup check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Read and verify every byte stored, not only the structure
+    #[arg(long)]
+    read_data: bool,
+    /// How many threads read packs [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+}
+
+impl Command for Check {
+    const NAME: &'static str = "check";
+    const ABOUT: &'static str = "Check that the repository is sound";
+    const LAYER: Layer = Layer::Porcelain;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let depth = if self.read_data { Depth::ReadData } else { Depth::Structure };
+        let report = check(globals, output, depth, self.jobs)?;
+        if output.is_json() {
+            for finding in &report.findings {
+                output.record(&finding_record(finding), false)?;
+            }
+            output.record(&summary_record(&report, depth), false)?;
+        } else {
+            print(output, &report, depth)?;
+        }
+        Ok(exit_of(&report))
+    }
+}
+
+fn print(output: &mut Output, report: &FsckReport, depth: Depth) -> std::io::Result<()> {
+    for finding in &report.findings {
+        let word = if finding.is_damage { "damage" } else { "note" };
+        let place = finding.file.as_deref().unwrap_or("repository");
+        output.line(format!("{word}: {place}: {}", finding.message).as_bytes())?;
+        for affected in &finding.affected {
+            let mut line = format!("  job {}, {}: ", affected.job, affected.project).into_bytes();
+            line.extend_from_slice(if affected.path.is_empty() { b"." } else { &affected.path });
+            output.line(&line)?;
+        }
+        let more = finding.affected_count.saturating_sub(finding.affected.len() as u64);
+        if more > 0 {
+            output.line(format!("  and {} more paths", count(more)).as_bytes())?;
+        }
+    }
+    let what = match depth {
+        Depth::ReadData => format!("every byte read, {}", size(report.bytes_read)),
+        _ => "structure only; --read-data verifies every byte".to_owned(),
+    };
+    let damage = report.findings.iter().filter(|finding| finding.is_damage).count() as u64;
+    let verdict = match damage {
+        0 => "The repository is sound".to_owned(),
+        1 => "1 damage found".to_owned(),
+        more => format!("{} damages found", count(more)),
+    };
+    output.line(format!("{verdict} ({what}).").as_bytes())?;
+    output.line(
+        format!(
+            "  {} jobs, {} snapshots, {} objects in {} packs, {}",
+            count(report.jobs),
+            count(report.snapshots),
+            count(report.objects),
+            count(report.packs),
+            size(report.pack_bytes)
+        )
+        .as_bytes(),
+    )
+}

@@ -1,0 +1,181 @@
+//! `runup checkout`: a tree to files.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::environment::{self, Globals, zone};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::input;
+use super::messages::Messages;
+use super::output::Output;
+use super::{Command, Layer};
+use crate::base::kind::Kind;
+use crate::base::path::components;
+use crate::format::tree::Metadata;
+use crate::ops::checkout::{CheckoutError, CheckoutRequest, checkout, wanted_paths};
+use crate::ops::restore::RestoreError;
+use crate::target::{Overwrite, TargetError};
+
+/// Arguments of `runup checkout`.
+#[derive(Debug, clap::Args)]
+pub struct Checkout {
+    /// A snapshot or tree
+    #[arg(value_name = "REV")]
+    revision: OsString,
+    /// The directory to write to, which is made if need be
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Only these paths of the tree, and what is below them
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Read more paths from standard input, one a line
+    #[arg(long)]
+    stdin: bool,
+    /// Paths on standard input end with NUL
+    #[arg(short = 'z', requires = "stdin")]
+    nul: bool,
+    /// Replace files that differ; without this they are left and told
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// Make devices too, as root
+    #[arg(long)]
+    devices: bool,
+    /// How many threads write files [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print nothing
+    #[arg(long)]
+    plain: bool,
+}
+
+impl Command for Checkout {
+    const NAME: &'static str = "checkout";
+    const ABOUT: &'static str = "Write the files of a snapshot or tree to a directory";
+    const LAYER: Layer = Layer::Plumbing;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        environment::raise_open_files();
+        let repository = globals.open_repository()?;
+        let _session = repository.read_session()?;
+        let resolved = repository.resolve(self.revision.as_encoded_bytes(), &zone())?;
+        let (tree, links, root) = match resolved.kind {
+            Kind::Snapshot => {
+                let snapshot = repository.snapshot(&resolved.id)?.root;
+                let root: Option<Metadata> = snapshot.root.and_then(|root| root.decode());
+                (snapshot.tree, snapshot.links, root)
+            }
+            Kind::Tree => (resolved.id, None, resolved.entry.map(|entry| entry.metadata)),
+            other => {
+                let message = format!("a snapshot or tree is needed, not a {other}");
+                return Err(Failure::usage(message));
+            }
+        };
+        let paths = self.wanted()?;
+        let is_all = paths.is_empty();
+        std::fs::create_dir_all(&self.to)
+            .map_err(|error| Failure::io(&self.to.display().to_string(), &error))?;
+        let request = CheckoutRequest {
+            tree,
+            links,
+            root: root.filter(|_| is_all),
+            to: &self.to,
+            wanted: &wanted_paths(&paths),
+            overwrite: if self.force { Overwrite::Replace } else { Overwrite::Never },
+            has_devices: self.devices,
+            workers: self.jobs.map_or_else(environment::threads, usize::from),
+        };
+        let messages = Messages::new(output.is_json(), globals.verbose);
+        let report = checkout(repository.store(), &request, &messages);
+        messages.finish();
+        let report = report?;
+        if !self.plain {
+            output.record(
+                &json!({
+                    "message_type": "summary",
+                    "tree": tree,
+                    "files_restored": report.files_restored,
+                    "files_replaced": report.files_replaced,
+                    "files_skipped": report.files_unchanged,
+                    "directories": report.directories,
+                    "bytes_restored": report.bytes_restored,
+                    "bytes_skipped": report.bytes_skipped,
+                    "errors": report.errors,
+                    "damaged": report.damaged,
+                    "not_kept": report.not_kept,
+                }),
+                false,
+            )?;
+        }
+        Ok(match (report.damaged, report.errors, report.not_kept.is_empty()) {
+            (1.., ..) => Exit::Damaged,
+            (0, 0, true) => Exit::Done,
+            _ => Exit::Incomplete,
+        })
+    }
+}
+
+impl Checkout {
+    fn wanted(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        let clean = |path: &[u8]| {
+            let parts = components(path).ok_or_else(|| {
+                let path = String::from_utf8_lossy(path).into_owned();
+                Failure::usage(format!("{path:?} is no path inside a tree"))
+            })?;
+            Ok::<_, Failure>(parts.join(&b'/'))
+        };
+        let mut paths = Vec::new();
+        for path in &self.paths {
+            paths.push(clean(path.as_encoded_bytes())?);
+        }
+        if self.stdin {
+            input::for_each_item(self.nul, |path| {
+                paths.push(clean(path)?);
+                Ok(())
+            })?;
+            if paths.is_empty() {
+                return Err(Failure::usage("no path on standard input"));
+            }
+        }
+        Ok(paths)
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        let (exit, code) = match &error {
+            TargetError::NoSpace { .. } => (Exit::NoSpace, "no_space"),
+            TargetError::NotADirectory { .. } => (Exit::Usage, "bad_location"),
+            TargetError::UnsafePath { .. } => (Exit::Hostile, "hostile"),
+            _ => (Exit::Failed, "io"),
+        };
+        Self::new(exit, code, crate::ops::with_causes(&error))
+    }
+}
+
+impl From<CheckoutError> for Failure {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Target(error) => error.into(),
+            CheckoutError::Read(error) => error.into(),
+            CheckoutError::Hostile { .. } => {
+                Self::new(Exit::Hostile, "hostile", error.to_string())
+            }
+            CheckoutError::Cancelled => Self::interrupted(),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Checkout(error) => error.into(),
+            RestoreError::Patterns(_) => {
+                Self::new(Exit::Hostile, "hostile", crate::ops::with_causes(&error))
+            }
+            RestoreError::Create { path, source } => Self::io(&path, &source),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `runup ls-tree`: the entries of a tree.
+
+use std::ffi::OsString;
+
+use super::environment::{Globals, zone};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::json::EntryRecord;
+use super::output::Output;
+use super::{Command, Layer};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::base::path::{components, is_within};
+use crate::format::tree::{Entry, Node};
+use crate::ops::ls_tree::ls_tree;
+use crate::repository::Repository;
+
+/// How entries are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON record each
+    Json,
+    /// Files only, as `b3sum` prints them and `b3sum -c` reads them
+    B3sum,
+}
+
+/// Arguments of `runup ls-tree`.
+#[derive(Debug, clap::Args)]
+pub struct LsTree {
+    /// A snapshot or tree
+    #[arg(value_name = "REV")]
+    revision: OsString,
+    /// Only these paths; a directory stands for what is in it
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Go down into directories
+    #[arg(short = 'r')]
+    recursive: bool,
+    /// Only directories
+    #[arg(short = 'd')]
+    directories: bool,
+    /// With -r, directories too
+    #[arg(short = 't')]
+    trees: bool,
+    /// End records with NUL
+    #[arg(short = 'z')]
+    nul: bool,
+    /// Print paths only
+    #[arg(long)]
+    name_only: bool,
+    /// How to print entries
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    format: Format,
+    /// Print bare ids, of entries that have one
+    #[arg(long)]
+    plain: bool,
+}
+
+impl Command for LsTree {
+    const NAME: &'static str = "ls-tree";
+    const ABOUT: &'static str = "List the entries of a snapshot or tree";
+    const LAYER: Layer = Layer::Plumbing;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let repository = globals.open_repository()?;
+        let (tree, path) = tree_of(&repository, &self.revision)?;
+        let mut paths = Vec::new();
+        for path in &self.paths {
+            let parts = components(path.as_encoded_bytes()).ok_or_else(|| {
+                Failure::usage(format!("{path:?} is no path inside a tree"))
+            })?;
+            paths.push(parts.join(&b'/'));
+        }
+        let mut is_found = vec![false; paths.len()];
+        ls_tree(repository.store(), &tree, &path, &mut |path, entry| {
+            self.visit(path, entry, &paths, &mut is_found, output)
+        })?;
+        match is_found.iter().position(|found| !found) {
+            Some(missing) => Err(Failure::new(
+                Exit::Usage,
+                "no_such_path",
+                format!("no {:?} in {:?}", self.paths[missing], self.revision),
+            )),
+            None => Ok(Exit::Done),
+        }
+    }
+}
+
+/// The tree that a revision leads to, and where in its snapshot it stands.
+pub(super) fn tree_of(
+    repository: &Repository,
+    revision: &OsString,
+) -> Result<(Id, Vec<u8>), Failure> {
+    let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
+    match resolved.kind {
+        Kind::Snapshot => Ok((repository.snapshot(&resolved.id)?.root.tree, Vec::new())),
+        Kind::Tree => Ok((resolved.id, resolved.path)),
+        other => Err(Failure::usage(format!("{revision:?} is a {other}, not a snapshot or tree"))),
+    }
+}
+
+impl LsTree {
+    /// Prints an entry if it is asked for; whether to go down into it.
+    fn visit(
+        &self,
+        path: &[u8],
+        entry: &Entry,
+        paths: &[Vec<u8>],
+        is_found: &mut [bool],
+        output: &mut Output,
+    ) -> Result<bool, Failure> {
+        let is_directory = entry.is_directory();
+        let parent = crate::base::path::split_last(path).0;
+        let (mut is_asked, mut leads_down) = (paths.is_empty(), paths.is_empty() && self.recursive);
+        for (number, wanted) in paths.iter().enumerate() {
+            let is_it = path == wanted.as_slice();
+            is_found[number] |= is_it;
+            // A directory that is named stands for what is in it, unless it is itself asked for.
+            is_asked |= match is_it {
+                true => !is_directory || self.directories || self.trees,
+                false => is_within(path, wanted) && (self.recursive || parent == wanted),
+            };
+            leads_down |= is_within(wanted, path) || (self.recursive && is_within(path, wanted));
+        }
+        let is_shown = match (self.directories, is_directory) {
+            (true, directory) => directory,
+            (false, true) => !self.recursive || self.trees,
+            (false, false) => true,
+        };
+        if is_asked && is_shown {
+            self.print(path, entry, output)?;
+        }
+        Ok(leads_down)
+    }
+
+    fn print(&self, path: &[u8], entry: &Entry, output: &mut Output) -> std::io::Result<()> {
+        let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
+        if self.name_only {
+            output.bytes(path)?;
+            return output.bytes(end);
+        }
+        if self.format == Format::B3sum {
+            let Node::File { id, .. } = &entry.node else { return Ok(()) };
+            return output.bytes(&b3sum_line(&id.to_hex(), path, self.nul));
+        }
+        if self.plain {
+            return match &entry.node {
+                Node::File { id, .. } | Node::Directory { tree: id } => {
+                    output.bytes(id.to_hex().as_bytes())?;
+                    output.bytes(end)
+                }
+                _ => Ok(()),
+            };
+        }
+        output.record(&EntryRecord::new(path, entry), self.nul)
+    }
+}
+
+/// A line as `b3sum` prints it: names with a backslash or a line end are escaped, and said to be.
+fn b3sum_line(digits: &str, path: &[u8], ends_with_nul: bool) -> Vec<u8> {
+    let is_escaped = !ends_with_nul && path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
+    let mut line = Vec::with_capacity(path.len() + 70);
+    if is_escaped {
+        line.push(b'\\');
+    }
+    line.extend_from_slice(digits.as_bytes());
+    line.extend_from_slice(b"  ");
+    for byte in path {
+        match byte {
+            b'\\' if is_escaped => line.extend_from_slice(b"\\\\"),
+            b'\n' if is_escaped => line.extend_from_slice(b"\\n"),
+            b'\r' if is_escaped => line.extend_from_slice(b"\\r"),
+            other => line.push(*other),
+        }
+    }
+    line.push(if ends_with_nul { 0 } else { b'\n' });
+    line
+}

@@ -1,0 +1,216 @@
+//! `runup restore`: the state of projects as of a job, back in place or below another directory.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::environment::{self, Globals, identity_of};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::messages::Messages;
+use super::output::{Output, count, size};
+use super::{Command, Layer};
+use crate::base::id::Id;
+use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
+use crate::repository::{Repository, RevisionError};
+
+/// Arguments of `runup restore`.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The project to restore [default: all]
+    #[arg(value_name = "PROJECT")]
+    project: Option<String>,
+    /// Restore the state as of this job [default: the latest]
+    #[arg(short = 'j', long, value_name = "N")]
+    job: Option<u64>,
+    /// Restore below this directory, which is made if need be, not where the files came from
+    #[arg(short = 'l', long, value_name = "DIR")]
+    location: Option<PathBuf>,
+    /// Remove what the snapshot lacks, but for what was excluded or could not be read
+    #[arg(long)]
+    clear_location: bool,
+    /// Do not ask
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// How many threads write files [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+}
+
+impl Command for Restore {
+    const NAME: &'static str = "restore";
+    const ABOUT: &'static str = "Restore projects to their state as of a job";
+    const LAYER: Layer = Layer::Porcelain;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        environment::raise_open_files();
+        let context = globals.absolute_context()?;
+        let found = globals.find_project_file()?;
+        let path = globals.repository_path(found.as_ref().map(|found| &found.file));
+        let repository = Repository::open(&path)?;
+        let _session = repository.read_session()?;
+        let chosen = self.choose(&repository)?;
+        let to = self.location.as_deref().unwrap_or(&context);
+        self.check_target(&path)?;
+        let jobs = self.jobs.or(found.and_then(|found| found.file.jobs));
+        let workers = jobs.map_or_else(environment::threads, usize::from);
+        let messages = Messages::new(output.is_json(), globals.verbose);
+        let mut exit = Exit::Done;
+        for (project, job, id) in chosen {
+            if !self.force && !self.ask(&project, job, to)? {
+                continue;
+            }
+            let started = Instant::now();
+            let snapshot = repository.snapshot(&id)?;
+            let request = RestoreRequest {
+                snapshot: &snapshot,
+                to,
+                is_location: self.location.is_some(),
+                clears: self.clear_location,
+                kept: identity_of(&path).into_iter().collect(),
+                workers,
+            };
+            let before = messages.problems();
+            let report = restore(repository.store(), &request, &messages);
+            messages.finish();
+            let report = report?;
+            let problems = messages.problems() - before;
+            exit = exit.and(exit_of(&report, problems));
+            let seconds = started.elapsed().as_secs_f64();
+            print(output, (&project, job, &id), to, &report, seconds)?;
+        }
+        Ok(exit)
+    }
+}
+
+fn exit_of(report: &RestoreReport, problems: u64) -> Exit {
+    if report.checkout.damaged > 0 {
+        Exit::Damaged
+    } else if problems > 0 || !report.checkout.not_kept.is_empty() {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    }
+}
+
+impl Restore {
+    /// The projects to restore, each with its job and snapshot.
+    fn choose(&self, repository: &Repository) -> Result<Vec<(String, u64, Id)>, Failure> {
+        let newest = repository.job_numbers()?.last().copied().unwrap_or(0);
+        if newest == 0 {
+            let message = "there is no backup yet: `runup backup` makes one";
+            return Err(Failure::new(Exit::Usage, "no_such_job", message));
+        }
+        let number = self.job.unwrap_or(newest);
+        let mut chosen = Vec::new();
+        let names = match &self.project {
+            Some(project) => vec![project.clone()],
+            None => repository.projects()?.into_iter().collect(),
+        };
+        for project in names {
+            let found = match self.job {
+                Some(number) => repository.snapshot_as_of(&project, number),
+                None => repository.newest_snapshot(&project, number)?.ok_or_else(|| {
+                    let when = "at all".to_owned();
+                    RevisionError::NoSnapshot { project: project.clone(), when }
+                }),
+            };
+            match found {
+                Ok((job, id)) => chosen.push((project, job, id)),
+                // Of all projects, those that are younger than the job are not asked for.
+                Err(RevisionError::NoSnapshot { .. }) if self.project.is_none() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if chosen.is_empty() {
+            let message = format!("no project has a snapshot at or before job {number}");
+            return Err(Failure::new(Exit::Usage, "no_such_job", message));
+        }
+        Ok(chosen)
+    }
+
+    fn check_target(&self, repository: &Path) -> Result<(), Failure> {
+        let Some(location) = &self.location else { return Ok(()) };
+        let refuse = |what: &str| {
+            let message = format!("{}: {what}", location.display());
+            Err(Failure::new(Exit::Usage, "bad_location", message))
+        };
+        match std::fs::symlink_metadata(location) {
+            Ok(status) if !status.is_dir() => return refuse("not a directory"),
+            _ => {}
+        }
+        let inside = std::path::absolute(location)
+            .ok()
+            .zip(std::fs::canonicalize(repository).ok())
+            .is_some_and(|(location, repository)| location.starts_with(repository));
+        if inside { refuse("inside the repository") } else { Ok(()) }
+    }
+
+    #[expect(clippy::print_stderr, reason = "a question is no data")]
+    fn ask(&self, project: &str, job: u64, to: &Path) -> Result<bool, Failure> {
+        if !std::io::stdin().is_terminal() {
+            let message = "nobody to ask whether to go on: --force restores without asking";
+            return Err(Failure::new(Exit::Usage, "no_terminal", message));
+        }
+        let clears = if self.clear_location { ", removing what it lacks" } else { "" };
+        eprint!("Restore {project} as of job {job} to {}{clears}? [Y/n] ", to.display());
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        let answer = answer.trim().to_lowercase();
+        Ok(matches!(answer.as_str(), "" | "y" | "yes"))
+    }
+}
+
+fn print(
+    output: &mut Output,
+    (project, job, id): (&str, u64, &Id),
+    to: &Path,
+    report: &RestoreReport,
+    seconds: f64,
+) -> std::io::Result<()> {
+    let checkout = &report.checkout;
+    if output.is_json() {
+        let to = super::json::PathText::new(to.as_os_str().as_encoded_bytes());
+        return output.record(
+            &json!({
+                "message_type": "summary",
+                "project": project,
+                "job": job,
+                "snapshot_id": id,
+                "target": to.path,
+                "target_b64": to.path_b64,
+                "files_restored": checkout.files_restored,
+                "files_replaced": checkout.files_replaced,
+                "files_skipped": checkout.files_unchanged,
+                "files_deleted": report.files_deleted,
+                "directories": checkout.directories,
+                "bytes_restored": checkout.bytes_restored,
+                "bytes_skipped": checkout.bytes_skipped,
+                "errors": checkout.errors,
+                "damaged": checkout.damaged,
+                "not_kept": checkout.not_kept,
+                "total_duration": seconds,
+            }),
+            false,
+        );
+    }
+    let mut lines = vec![
+        format!("{project}: restored as of job {job} to {}", to.display()),
+        format!(
+            "  files    {} new, {} replaced, {} unchanged, {} removed",
+            count(checkout.files_restored),
+            count(checkout.files_replaced),
+            count(checkout.files_unchanged),
+            count(report.files_deleted)
+        ),
+        format!("  written  {}", size(checkout.bytes_restored)),
+    ];
+    if checkout.errors > 0 {
+        lines.push(format!("  problems {}: not restored, see above", count(checkout.errors)));
+    }
+    lines.push(format!("  time     {seconds:.1} s"));
+    lines.iter().try_for_each(|line| output.line(line.as_bytes()))
+}
