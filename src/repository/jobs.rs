@@ -12,6 +12,7 @@ use crate::backend::BackendError;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
+use crate::format::codec::DecodeError;
 use crate::format::control;
 use crate::format::snapshot::Snapshot;
 
@@ -19,6 +20,8 @@ use crate::format::snapshot::Snapshot;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRecord {
+    /// The number of the job, so that a file under another job's name is known as damage.
+    pub job: u64,
     /// The snapshot of each project that was backed up.
     pub projects: BTreeMap<String, Id>,
 }
@@ -84,6 +87,10 @@ impl Repository {
         let record: JobRecord = control::decode(&bytes).map_err(|source| {
             RepositoryError::Control { file: self.backend.describe(&name), source }
         })?;
+        if record.job != number {
+            let source = DecodeError { what: "it is the file of another job", offset: 0 };
+            return Err(RepositoryError::Control { file: self.backend.describe(&name), source });
+        }
         let forgotten = self.backend.list(&job_file("forgotten", number))?;
         let forgotten = forgotten.into_iter().map(|listed| listed.name).collect();
         Ok(Some(Job { number, projects: record.projects, forgotten }))

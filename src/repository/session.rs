@@ -109,10 +109,10 @@ impl WriteSession<'_> {
     /// [`RepositoryError::Fenced`] if a prune has ended the session; nothing was published then.
     pub fn publish(mut self, projects: BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
         self.repository.backend.sync_all()?;
-        let record = control::encode(&JobRecord { projects });
         let mut number = self.repository.highest_number()?.max(self.highest_job);
         loop {
             number += 1;
+            let record = control::encode(&JobRecord { job: number, projects: projects.clone() });
             match self.session.publish(&record, &job_file("jobs", number))? {
                 Published::Done => return Ok(number),
                 Published::Taken => {}

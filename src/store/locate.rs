@@ -1,7 +1,9 @@
 //! Where objects are: questions that need no object bytes.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
+use super::frames::pack_file;
 use super::segments::parse_file_name;
 use super::{ReadError, Store};
 use crate::base::id::{Id, unhex};
@@ -69,7 +71,7 @@ impl Store {
     ///
     /// The backend fails.
     pub fn is_present(&self, id: &Id) -> Result<bool, ReadError> {
-        if self.segments.is_present(id) {
+        if self.segments.is_present(id, |pack| self.has_pack(pack)) {
             return Ok(true);
         }
         if self.segments.is_condemned_loose(id) || !self.has_loose(id)? {
@@ -78,6 +80,21 @@ impl Store {
         // Whoever relies on the name must make it durable before publishing what refers to it.
         self.note_loose_unsynced(id);
         Ok(true)
+    }
+
+    /// Whether the pack is there with the length that its index says: an index alone is no reason
+    /// not to store an object. Asked once for each pack.
+    fn has_pack(&self, pack: &PackRecord) -> bool {
+        let known = self.packs_there.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(is_there) = known.get(&pack.name) {
+            return *is_there;
+        }
+        drop(known);
+        let length = self.backend.length(&pack_file(&pack.name));
+        let is_there = length.is_ok_and(|length| length == Some(pack.length_bytes));
+        let mut known = self.packs_there.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(pack.name, is_there);
+        is_there
     }
 
     /// Where the object is stored, as a key to sort by; `None` if it is loose or absent.

@@ -15,8 +15,8 @@ mod recover;
 mod segments;
 mod sink;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 pub use error::{ReadError, WriteError};
 pub use frames::{FrameKey, Frames};
@@ -50,6 +50,8 @@ pub struct Store {
     segments: Segments,
     frames: Frames,
     loose: loose::LooseObjects,
+    /// Packs that were looked for, and whether they are there.
+    packs_there: RwLock<HashMap<Id, bool>>,
 }
 
 impl Store {
@@ -65,7 +67,9 @@ impl Store {
         let segments = Segments::load(&*backend)?;
         let loose = loose::LooseObjects::load(&*backend)?;
         let chunker = Chunker::new(config.chunker);
-        Ok(Self { frames: Frames::new(Arc::clone(&backend)), backend, chunker, config, segments, loose })
+        let frames = Frames::new(Arc::clone(&backend));
+        let packs_there = RwLock::default();
+        Ok(Self { backend, chunker, config, segments, frames, loose, packs_there })
     }
 
     /// Where the bytes are kept.
@@ -90,6 +94,7 @@ impl Store {
 
     /// Sets what must not be relied on, read from the newest generation by whoever opens a session.
     pub fn set_condemned(&self, condemned: Condemned) {
+        self.packs_there.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.segments.set_condemned(condemned);
     }
 

@@ -154,11 +154,11 @@ impl Segments {
         places
     }
 
-    /// Whether the object is stored in a pack that is not condemned.
-    pub fn is_present(&self, id: &Id) -> bool {
+    /// Whether the object is stored in a pack that is not condemned, and of which `is_there` holds.
+    pub(super) fn is_present(&self, id: &Id, is_there: impl Fn(&PackRecord) -> bool) -> bool {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
         self.visit(id, |pack, _| {
-            condemned.packs.is_empty() || !condemned.packs.contains(&pack.name)
+            (condemned.packs.is_empty() || !condemned.packs.contains(&pack.name)) && is_there(&pack)
         })
     }
 
