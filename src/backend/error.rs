@@ -48,9 +48,10 @@ impl BackendError {
         match error {
             Errno::NOENT => Self::Missing { name },
             Errno::NOSPC | Errno::DQUOT => Self::NoSpace { name, source: error.into() },
-            Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => {
-                Self::Damaged { name, what: "not a regular file, or below something that is no directory" }
-            }
+            Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Self::Damaged {
+                name,
+                what: "not a regular file, or below something that is no directory",
+            },
             _ => Self::Io { action, name, source: error.into() },
         }
     }

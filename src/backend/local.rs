@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFla
 use rustix::io::Errno;
 
 use super::session::LocalSession;
-use super::{Mapped, Backend, BackendError, Created, Listed, NewFile, RandomRead, Session};
+use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
 
 /// Directories of every repository, made by [`Local::init`].
 const DIRECTORIES: [&str; 9] =
@@ -183,7 +183,8 @@ impl Shared {
     }
 
     pub(super) fn create_exclusively(&self, name: &str) -> Result<File, BackendError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let open = || rustix::fs::openat(&self.root, name, flags, Mode::from_raw_mode(0o600));
         let opened = match open() {
             Err(Errno::NOENT) => {
@@ -283,7 +284,8 @@ impl Backend for Local {
 
     fn open(&self, name: &str) -> Result<Box<dyn RandomRead>, BackendError> {
         let file = self.shared.open_file(name)?;
-        let length = file.metadata().map_err(|error| io_error("open", self.describe(name), error))?;
+        let length =
+            file.metadata().map_err(|error| io_error("open", self.describe(name), error))?;
         Ok(Box::new(LocalFile { file, length: length.len(), name: self.describe(name) }))
     }
 
@@ -359,7 +361,9 @@ impl Backend for Local {
         directories.iter().try_for_each(|directory| self.shared.sync_directory(directory))
     }
 
-    fn try_lock_maintenance(&self) -> Result<Option<Box<dyn std::fmt::Debug + Send>>, BackendError> {
+    fn try_lock_maintenance(
+        &self,
+    ) -> Result<Option<Box<dyn std::fmt::Debug + Send>>, BackendError> {
         let file = self.shared.open_file(MAINTENANCE_LOCK)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(file))),

@@ -44,8 +44,7 @@ impl LocalSession {
                 }
                 Err(error) => last = error,
             }
-            let _ignored =
-                rustix::fs::unlinkat(&shared.root, temporary.as_str(), AtFlags::empty());
+            let _ignored = rustix::fs::unlinkat(&shared.root, temporary.as_str(), AtFlags::empty());
         }
         Err(shared.error("open a session in", "sessions", last))
     }
@@ -128,12 +127,12 @@ impl Session for LocalSession {
         let shared = &self.shared;
         let name = self.name();
         let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(record, 0));
-        written.and_then(|()| self.file.sync_data()).map_err(|source| {
-            match Errno::from_io_error(&source) {
+        written.and_then(|()| self.file.sync_data()).map_err(
+            |source| match Errno::from_io_error(&source) {
                 Some(errno) => shared.error("write", &name, errno),
                 None => BackendError::Io { action: "write", name: name.clone(), source },
-            }
-        })?;
+            },
+        )?;
         match shared.rename_new(&name, job_name) {
             Ok(()) => {
                 self.is_open = false;
@@ -154,8 +153,7 @@ impl Drop for LocalSession {
     fn drop(&mut self) {
         if self.is_open {
             let name = self.name();
-            let _ignored =
-                rustix::fs::unlinkat(&self.shared.root, name.as_str(), AtFlags::empty());
+            let _ignored = rustix::fs::unlinkat(&self.shared.root, name.as_str(), AtFlags::empty());
         }
     }
 }

@@ -53,14 +53,22 @@ impl Command for Backup {
             if self.project.as_ref().is_some_and(|wanted| wanted != name) {
                 continue;
             }
-            let selection =
-                Selection::new(context.as_os_str().as_encoded_bytes(), &project.include, &project.exclude)
-                    .map_err(|error| {
-                        let file = found.path.display();
-                        Failure::new(Exit::Usage, "project_file", format!("{file}: project.{name}: {error}"))
-                    })?;
+            let selection = Selection::new(
+                context.as_os_str().as_encoded_bytes(),
+                &project.include,
+                &project.exclude,
+            )
+            .map_err(|error| {
+                let file = found.path.display();
+                Failure::new(
+                    Exit::Usage,
+                    "project_file",
+                    format!("{file}: project.{name}: {error}"),
+                )
+            })?;
             warn_idle_excludes(&selection, name);
-            let bytes = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
+            let bytes =
+                |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
             let stat_index = globals.stat_index_path(&repository, name, &context);
             projects.push(ProjectSource {
                 labels: SnapshotLabels {
@@ -171,8 +179,12 @@ fn print(
             count(tree.files_changed),
             count(tree.files_unmodified)
         ),
-        format!("  in all   {} files, {} directories, {}",
-            count(files), count(counts.directories), size(counts.size_bytes)),
+        format!(
+            "  in all   {} files, {} directories, {}",
+            count(files),
+            count(counts.directories),
+            size(counts.size_bytes)
+        ),
         format!(
             "  read     {}, stored {} ({} before compression)",
             size(tree.bytes_read),

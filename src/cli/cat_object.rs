@@ -141,7 +141,9 @@ enum Answer {
 fn find_or_candidates(repository: &Repository, object: &[u8]) -> Result<Answer, Failure> {
     let id = match repository.resolve(object, &zone()) {
         Ok(resolved) => resolved.id,
-        Err(RevisionError::Ambiguous { candidates, .. }) => return Ok(Answer::Ambiguous(candidates)),
+        Err(RevisionError::Ambiguous { candidates, .. }) => {
+            return Ok(Answer::Ambiguous(candidates));
+        }
         Err(RevisionError::Repository(error)) => return Err(error.into()),
         Err(_) => return Ok(Answer::Missing),
     };

@@ -160,9 +160,7 @@ impl From<CheckoutError> for Failure {
         match error {
             CheckoutError::Target(error) => error.into(),
             CheckoutError::Read(error) => error.into(),
-            CheckoutError::Hostile { .. } => {
-                Self::new(Exit::Hostile, "hostile", error.to_string())
-            }
+            CheckoutError::Hostile { .. } => Self::new(Exit::Hostile, "hostile", error.to_string()),
             CheckoutError::Cancelled => Self::interrupted(),
         }
     }

@@ -50,7 +50,8 @@ pub const ALL: [Listed; 16] = [
 
 /// The clap command of `runup` itself, with all others below it.
 pub fn runup() -> clap::Command {
-    let about = "Fragmented backups: each stores only what is new, each restores as if it were full";
+    let about =
+        "Fragmented backups: each stores only what is new, each restores as if it were full";
     let command = clap::Command::new("runup")
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))

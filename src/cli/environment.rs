@@ -104,10 +104,7 @@ impl Globals {
     }
 
     /// Where the repository is or is to be, for a command that works in a context.
-    pub(super) fn repository_path(
-        &self,
-        project_file: Option<&ProjectFile>,
-    ) -> PathBuf {
+    pub(super) fn repository_path(&self, project_file: Option<&ProjectFile>) -> PathBuf {
         if let Some(path) = self.explicit_repository() {
             return path;
         }

@@ -109,7 +109,9 @@ fn of_backend(error: &BackendError) -> (Exit, &'static str) {
 fn of_read(error: &ReadError) -> (Exit, &'static str) {
     match error {
         ReadError::Missing { .. } => (Exit::Damaged, "missing_object"),
-        ReadError::Damaged { .. } | ReadError::WrongKind { .. } => (Exit::Damaged, "damaged_object"),
+        ReadError::Damaged { .. } | ReadError::WrongKind { .. } => {
+            (Exit::Damaged, "damaged_object")
+        }
         ReadError::File { .. } => (Exit::Damaged, "damaged_file"),
         ReadError::TooLong { .. } => (Exit::Hostile, "too_long"),
         ReadError::Unsupported { .. } => (Exit::Unsupported, "unsupported"),

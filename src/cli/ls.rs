@@ -54,10 +54,12 @@ fn line(path: &[u8], entry: &Entry, is_long: bool) -> Vec<u8> {
             Node::File { size_bytes, .. } => size_bytes,
             _ => 0,
         };
-        let time = jiff::Timestamp::from_second(metadata.mtime.seconds)
-            .map_or_else(|_| metadata.mtime.to_string(), |time| {
+        let time = jiff::Timestamp::from_second(metadata.mtime.seconds).map_or_else(
+            |_| metadata.mtime.to_string(),
+            |time| {
                 time.to_zoned(super::environment::zone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-            });
+            },
+        );
         let kind = match entry.node {
             Node::Directory { .. } => 'd',
             Node::File { .. } => '-',

@@ -66,9 +66,8 @@ impl Command for LsTree {
         let (tree, path) = tree_of(&repository, &self.revision)?;
         let mut paths = Vec::new();
         for path in &self.paths {
-            let parts = components(path.as_encoded_bytes()).ok_or_else(|| {
-                Failure::usage(format!("{path:?} is no path inside a tree"))
-            })?;
+            let parts = components(path.as_encoded_bytes())
+                .ok_or_else(|| Failure::usage(format!("{path:?} is no path inside a tree")))?;
             paths.push(parts.join(&b'/'));
         }
         let mut is_found = vec![false; paths.len()];
@@ -158,7 +157,8 @@ impl LsTree {
 
 /// A line as `b3sum` prints it: names with a backslash or a line end are escaped, and said to be.
 fn b3sum_line(digits: &str, path: &[u8], ends_with_nul: bool) -> Vec<u8> {
-    let is_escaped = !ends_with_nul && path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
+    let is_escaped =
+        !ends_with_nul && path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
     let mut line = Vec::with_capacity(path.len() + 70);
     if is_escaped {
         line.push(b'\\');

@@ -65,7 +65,8 @@ impl Command for WriteTree {
             true => None,
             false => Some(globals.open_repository()?),
         };
-        let session = repository.as_ref().map(|repository| repository.write_session()).transpose()?;
+        let session =
+            repository.as_ref().map(|repository| repository.write_session()).transpose()?;
         let inserter = repository.as_ref().zip(session.as_ref()).map(|(repository, session)| {
             let compression = repository.config().compression();
             let options = InsertOptions { workers: workers + 1, compression };
@@ -74,7 +75,8 @@ impl Command for WriteTree {
         let own = repository.as_ref().and_then(|r| identity_of(std::path::Path::new(r.location())));
         let mut exit = Exit::Done;
         for path in &self.paths {
-            let destination = inserter.as_ref().map_or(Destination::Nowhere(workers), Destination::Store);
+            let destination =
+                inserter.as_ref().map_or(Destination::Nowhere(workers), Destination::Store);
             let report = self.tree(path, destination, own, &messages)?;
             if report.errors > 0 {
                 exit = Exit::Incomplete;

@@ -57,7 +57,8 @@ impl Chunker {
     /// Prepares a chunker. The gear table is BLAKE3 output, the same in every unencrypted repository.
     pub fn new(parameters: ChunkerParameters) -> Self {
         let mut gear = [0; 256];
-        let mut stream = blake3::Hasher::new_derive_key("RunUp 2026-11-22 gear table").finalize_xof();
+        let mut stream =
+            blake3::Hasher::new_derive_key("RunUp 2026-11-22 gear table").finalize_xof();
         for value in &mut gear {
             let mut bytes = [0; 8];
             stream.fill(&mut bytes);

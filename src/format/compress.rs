@@ -56,7 +56,9 @@ impl fmt::Display for Compression {
 
 /// A word that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a compression: {0:?} (zstd, zstd:1 to zstd:19, deflate, deflate:1 to deflate:9, none)")]
+#[error(
+    "not a compression: {0:?} (zstd, zstd:1 to zstd:19, deflate, deflate:1 to deflate:9, none)"
+)]
 pub struct CompressionError(String);
 
 impl FromStr for Compression {
@@ -68,7 +70,9 @@ impl FromStr for Compression {
         let level_within = |most: u32, default: u32| match level {
             None => Ok(default),
             Some(digits) => match digits.parse::<u32>() {
-                Ok(level) if (1..=most).contains(&level) && level.to_string() == digits => Ok(level),
+                Ok(level) if (1..=most).contains(&level) && level.to_string() == digits => {
+                    Ok(level)
+                }
                 _ => Err(refused()),
             },
         };
@@ -146,7 +150,9 @@ impl Compressor {
             stored.extend_from_slice(raw);
             return Ok(Codec::None);
         }
-        self.check.decompress(codec, stored, raw.len(), &mut self.checked).map_err(|_| CompressError)?;
+        self.check
+            .decompress(codec, stored, raw.len(), &mut self.checked)
+            .map_err(|_| CompressError)?;
         if self.checked == raw { Ok(codec) } else { Err(CompressError) }
     }
 }

@@ -209,7 +209,18 @@ impl<'a> Index<'a> {
         let ids = take_table(&mut reader, objects, Id::BYTES)?;
         let places = take_table(&mut reader, objects, PLACE_BYTES)?;
         reader.finish()?;
-        Ok(Self { packs, frames, objects, fanout_bits, replaced_table, pack_table, frame_table, fanout, ids, places })
+        Ok(Self {
+            packs,
+            frames,
+            objects,
+            fanout_bits,
+            replaced_table,
+            pack_table,
+            frame_table,
+            fanout,
+            ids,
+            places,
+        })
     }
 
     /// Number of objects it covers.

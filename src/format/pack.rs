@@ -207,7 +207,8 @@ pub fn decode_frame_header(
     if flags != 0 || usize::from(header_length) != FRAME_HEADER_BYTES {
         return Err(FormatError::Unsupported("unknown flag of frame"));
     }
-    let place = FramePlace { offset, stored_length: reader.u32()?, raw_length: reader.u32()?, codec };
+    let place =
+        FramePlace { offset, stored_length: reader.u32()?, raw_length: reader.u32()?, codec };
     check_lengths(&place).map_err(|what| reader.error(what))?;
     Ok((place, reader.array()?))
 }
@@ -452,7 +453,8 @@ mod tests {
         let header = Header { class: PackClass::Metadata, salt: [3; 16] };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));
-        for (at, wanted) in [(8, true), (10, true), (12, true), (16, true), (0, false), (20, false)] {
+        for (at, wanted) in [(8, true), (10, true), (12, true), (16, true), (0, false), (20, false)]
+        {
             let mut other = bytes;
             other[at] ^= 0x40;
             let unsupported = matches!(Header::decode(&other), Err(FormatError::Unsupported(_)));

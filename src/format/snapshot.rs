@@ -259,7 +259,8 @@ impl Snapshot {
         if !snapshot.tags.is_sorted_by(|a, b| a < b) || !root.counts.is_exact() {
             return Err(fail("snapshot with tags out of order or counts out of bounds", 0));
         }
-        let is_number = |number: &String| number.parse::<u32>().is_ok_and(|n| n.to_string() == *number);
+        let is_number =
+            |number: &String| number.parse::<u32>().is_ok_and(|n| n.to_string() == *number);
         if !root.users.keys().chain(root.groups.keys()).all(is_number) {
             return Err(fail("snapshot with the name of an owner that is no number", 0));
         }
@@ -278,9 +279,14 @@ mod tests {
     use crate::base::time::FileTime;
 
     fn snapshot() -> Snapshot {
-        let xattrs = vec![Xattr { name: b"user.a"[..].into(), value: XattrValue::Inline([0xff].into()) }];
-        let metadata =
-            Metadata { mode: 0o1755, mtime: FileTime { seconds: -1, nanoseconds: 1 }, xattrs, ..Metadata::default() };
+        let xattrs =
+            vec![Xattr { name: b"user.a"[..].into(), value: XattrValue::Inline([0xff].into()) }];
+        let metadata = Metadata {
+            mode: 0o1755,
+            mtime: FileTime { seconds: -1, nanoseconds: 1 },
+            xattrs,
+            ..Metadata::default()
+        };
         let root = RootRecord {
             tree: Id::from_bytes([1; 32]),
             links: None,

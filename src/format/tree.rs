@@ -334,7 +334,8 @@ pub(crate) mod tests {
 
     fn xattr() -> impl Strategy<Value = Xattr> {
         let value = prop_oneof![
-            vec(any::<u8>(), 0..600).prop_filter("inline", |v| v.len() <= XATTR_INLINE_BYTES_MAX)
+            vec(any::<u8>(), 0..600)
+                .prop_filter("inline", |v| v.len() <= XATTR_INLINE_BYTES_MAX)
                 .prop_map(|v| XattrValue::Inline(v.into())),
             (513_u64..65536, id()).prop_map(|(size_bytes, id)| XattrValue::Blob { size_bytes, id }),
         ];
@@ -365,8 +366,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn tree() -> impl Strategy<Value = Vec<Entry>> {
-        let entry = (name(), metadata(), node())
-            .prop_map(|(name, metadata, node)| Entry { name, metadata, node });
+        let entry = (name(), metadata(), node()).prop_map(|(name, metadata, node)| Entry {
+            name,
+            metadata,
+            node,
+        });
         vec(entry, 0..8).prop_map(|mut entries| {
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             entries.dedup_by(|a, b| a.name == b.name);

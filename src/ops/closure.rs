@@ -93,10 +93,7 @@ fn pages<T>(section: &Section<T>) -> &[Id] {
 /// # Errors
 ///
 /// A tree or list is damaged; the backend fails.
-pub fn first_absent(
-    store: &Store,
-    root: &RootRecord,
-) -> Result<Option<(Id, Kind)>, ReadError> {
+pub fn first_absent(store: &Store, root: &RootRecord) -> Result<Option<(Id, Kind)>, ReadError> {
     let mut seen = HashSet::new();
     let mut waiting = of_root(root);
     while let Some((id, kind)) = waiting.pop() {

@@ -33,7 +33,9 @@ pub fn ls_tree<E: From<ReadError>>(
         }
         let Node::Directory { tree } = entry.node else { continue };
         if open.len() > DEPTH_MAX {
-            return Err(damaged(&tree, DecodeError { what: "over 4096 levels deep", offset: 0 }).into());
+            return Err(
+                damaged(&tree, DecodeError { what: "over 4096 levels deep", offset: 0 }).into()
+            );
         }
         open.push((path, load(store, &tree)?.into_iter()));
     }

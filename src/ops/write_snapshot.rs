@@ -77,11 +77,9 @@ pub fn write_snapshot(
     }
     let parent = repository.newest_snapshot(&labels.project, u64::MAX)?.map(|(_, id)| id);
     let bytes = labels.snapshot(root, parent).encode();
-    let options =
-        InsertOptions { workers: 1, compression: repository.config().compression() };
+    let options = InsertOptions { workers: 1, compression: repository.config().compression() };
     let inserter = Inserter::new(repository.store(), session.id(), options);
-    let (id, _) =
-        inserter.run_one(|worker| put_any(worker, Kind::Snapshot, &bytes))?;
+    let (id, _) = inserter.run_one(|worker| put_any(worker, Kind::Snapshot, &bytes))?;
     let job = session.publish(BTreeMap::from([(labels.project.clone(), id)]))?;
     Ok(WrittenSnapshot { id, job, parent })
 }

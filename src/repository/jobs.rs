@@ -147,7 +147,9 @@ impl Repository {
         let jobs = self.jobs(|_, error| first_damage = Some(error))?;
         match first_damage {
             Some(error) => Err(error),
-            None => Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect()),
+            None => {
+                Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect())
+            }
         }
     }
 

@@ -66,7 +66,8 @@ impl Repository {
             if names.iter().any(|name| name == LEGACY_FILE) {
                 return Err(OpenError::Legacy { location });
             }
-            let is_ours = |name: &std::ffi::OsString| Local::is_initial_name(&name.to_string_lossy());
+            let is_ours =
+                |name: &std::ffi::OsString| Local::is_initial_name(&name.to_string_lossy());
             if !names.iter().all(is_ours) {
                 return Err(OpenError::Occupied { location });
             }
@@ -83,7 +84,11 @@ impl Repository {
             optional_features: Vec::new(),
             chunker: options.chunker,
             compression: options.compression.to_string(),
-            publication: if probe.exclusive_rename { Publication::Rename } else { Publication::Link },
+            publication: if probe.exclusive_rename {
+                Publication::Rename
+            } else {
+                Publication::Link
+            },
             encryption: None,
             created: options.created.clone(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),

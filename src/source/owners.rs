@@ -21,12 +21,12 @@ impl Owners {
         }
         self.last = Some((uid, gid));
         let text = |name: &OsStr| name.to_str().map(str::to_owned);
-        self.users.entry(uid).or_insert_with(|| {
-            uzers::get_user_by_uid(uid).and_then(|user| text(user.name()))
-        });
-        self.groups.entry(gid).or_insert_with(|| {
-            uzers::get_group_by_gid(gid).and_then(|group| text(group.name()))
-        });
+        self.users
+            .entry(uid)
+            .or_insert_with(|| uzers::get_user_by_uid(uid).and_then(|user| text(user.name())));
+        self.groups
+            .entry(gid)
+            .or_insert_with(|| uzers::get_group_by_gid(gid).and_then(|group| text(group.name())));
     }
 
     /// Names by number: of users, and of groups.

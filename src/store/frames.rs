@@ -115,7 +115,10 @@ impl Frames {
         let describe = || self.backend.describe(&pack_file(pack));
         let fail = |what| ReadError::File {
             file: describe(),
-            source: DecodeError { what, offset: usize::try_from(place.offset).unwrap_or(usize::MAX) },
+            source: DecodeError {
+                what,
+                offset: usize::try_from(place.offset).unwrap_or(usize::MAX),
+            },
         };
         let end = place.offset.checked_add(place.total_length());
         if end.is_none_or(|end| end > file.length_bytes()) {

@@ -225,7 +225,10 @@ impl<'i> Worker<'i> {
     /// The backend fails, or the publisher has stopped.
     pub fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
         let id = object_id(kind, bytes);
-        self.put_stored(FrameObject { id, kind, is_list: false, length: bytes.len() as u32 }, bytes)?;
+        self.put_stored(
+            FrameObject { id, kind, is_list: false, length: bytes.len() as u32 },
+            bytes,
+        )?;
         Ok(id)
     }
 

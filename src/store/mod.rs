@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use error::{ReadError, WriteError};
 pub use frames::{FrameKey, Frames};
-pub use inserter::{InsertOptions, Inserter, InsertReport, Worker};
+pub use inserter::{InsertOptions, InsertReport, Inserter, Worker};
 pub use locate::{Found, Locality, PackPlace};
 pub use pack_writer::{PackPart, read_footer};
 pub use read::{Sink, Span, Stored};

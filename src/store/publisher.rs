@@ -187,7 +187,10 @@ impl<'s> Publisher<'s> {
         self.publish_segment(&waiting)
     }
 
-    fn publish_segment(&mut self, packs: &[(PackRecord, Vec<FrameRecord>)]) -> Result<(), WriteError> {
+    fn publish_segment(
+        &mut self,
+        packs: &[(PackRecord, Vec<FrameRecord>)],
+    ) -> Result<(), WriteError> {
         let mut builder = IndexBuilder::default();
         for (record, frames) in packs {
             builder.add_pack(*record, frames);

@@ -224,7 +224,9 @@ impl Store {
         };
         match self.load(page, Kind::Page)? {
             Stored::Whole(bytes) => decode(&bytes).map_err(damaged),
-            Stored::List(_) => Err(damaged(DecodeError { what: "a page that is a list", offset: 0 })),
+            Stored::List(_) => {
+                Err(damaged(DecodeError { what: "a page that is a list", offset: 0 }))
+            }
         }
     }
 }
@@ -267,7 +269,9 @@ impl LongReader<'_> {
         let (mut end, mut next_piece) = (0_u64, 0_u64);
         self.store.for_each_segment(self.list, |segment| {
             let start = end;
-            end = end.checked_add(segment.length_bytes()).ok_or_else(|| self.damaged("length overflow"))?;
+            end = end
+                .checked_add(segment.length_bytes())
+                .ok_or_else(|| self.damaged("length overflow"))?;
             if end > self.list.length_bytes {
                 return Err(self.damaged("segments are longer than the object"));
             }
@@ -312,7 +316,9 @@ impl LongReader<'_> {
                     return Err(self.damaged("chunk over the limit"));
                 }
                 match self.store.load(&id, chunk_kind)? {
-                    Stored::Whole(bytes) if bytes.len() as u64 == length_bytes => pieces.bytes(&bytes),
+                    Stored::Whole(bytes) if bytes.len() as u64 == length_bytes => {
+                        pieces.bytes(&bytes)
+                    }
                     _ => Err(self.damaged("chunk of another length than its list says")),
                 }
             }

@@ -128,7 +128,13 @@ impl<'s> LooseSink<'s> {
         Self { store, session, new_objects: 0 }
     }
 
-    fn put_stored(&mut self, id: &Id, kind: Kind, is_list: bool, bytes: &[u8]) -> Result<(), WriteError> {
+    fn put_stored(
+        &mut self,
+        id: &Id,
+        kind: Kind,
+        is_list: bool,
+        bytes: &[u8],
+    ) -> Result<(), WriteError> {
         if !self.store.is_present(id)? {
             self.store.put_loose(self.session, id, kind, is_list, bytes)?;
             self.new_objects += 1;
@@ -224,7 +230,9 @@ impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
             self.hash(&ZEROS[..take as usize])?;
             rest -= take;
         }
-        self.with_stretches(|segmenter, each| segmenter.feed_zeros(count, &mut |stretch| each(stretch)))
+        self.with_stretches(|segmenter, each| {
+            segmenter.feed_zeros(count, &mut |stretch| each(stretch))
+        })
     }
 
     /// Ends the object and stores its list; its id.

@@ -22,6 +22,7 @@ use runup::format::pack::{self, FormatError, FrameObject, FramePlace, FrameRecor
 use runup::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped, Snapshot};
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
 use runup::format::{control, links, loose};
+use runup::repository::JobRecord;
 
 // The page.
 
@@ -1081,13 +1082,12 @@ fn fields_of_index_segments() {
 #[test]
 fn examples_of_control_files() {
     let job = control_text("job");
-    let projects: BTreeMap<String, BTreeMap<String, Id>> = control::decode(&job).expect("a job");
+    let record: JobRecord = control::decode(&job).expect("a job");
     let snapshot = object_id(Kind::Snapshot, block("text: snapshot").concat().as_bytes());
-    let expected =
-        BTreeMap::from([("projects".to_owned(), BTreeMap::from([("app".to_owned(), snapshot)]))]);
-    assert_eq!(projects, expected);
+    let expected = JobRecord { job: 3, projects: BTreeMap::from([("app".to_owned(), snapshot)]) };
+    assert_eq!(record, expected);
     assert_eq!(control::encode(&expected), job);
-    says("CONTROL FILES", ".Li {\\(dqprojects\\(dq:{\\(dqNAME\\(dq:\\(dqID\\(dq}}");
+    says("CONTROL FILES", ".Li {\\(dqjob\\(dq:N,\\(dqprojects\\(dq:{\\(dqNAME\\(dq:\\(dqID\\(dq}}");
 
     let generation = control_text("gc");
     let pack = Id::from_bytes(plain(&example_pack().0));
@@ -1266,7 +1266,7 @@ fn figures_of_repositories() {
     says("SCALE", &format!("{in_frame} of them fill a frame"));
     says("SCALE", &format!("they fill {packs} packs of 64 MiB with {frames} frames"));
     says("SCALE", &format!("The index has {} MB", index(packs, frames) / MB));
-    let footers = footer_bytes(&[10_000; 104]) * objects / in_frame;
+    let footers = footer_bytes(&[10_000; 209]) * objects / in_frame;
     says("SCALE", &format!("and the footers {} MB", footers / MB));
 
     let metadata = Metadata {

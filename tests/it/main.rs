@@ -6,6 +6,12 @@
     reason = "a test that fails should stop where it fails"
 )]
 
+mod composition;
+mod crash;
+mod damage;
+mod floors;
 mod format_page;
+mod porcelain;
 mod protocol_model;
+mod sandbox;
 mod target;

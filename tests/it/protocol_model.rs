@@ -93,10 +93,7 @@ fn no_schedule_of_power_cuts_loses_a_published_object() {
 fn every_flaw_is_found() {
     let hidden = |flaw: &&Flaw| !(0..FLAWED_SCHEDULES).any(|seed| is_seen(seed, **flaw));
     let hidden: Vec<_> = FLAWS.iter().filter(hidden).collect();
-    assert!(
-        hidden.is_empty(),
-        "no schedule shows what these break: {hidden:?}"
-    );
+    assert!(hidden.is_empty(), "no schedule shows what these break: {hidden:?}");
 }
 
 fn is_seen(seed: u64, flaw: Flaw) -> bool {

@@ -55,7 +55,8 @@ pub(super) fn write(checkout: &Checkout<'_>, tasks: Vec<FileTask>) -> Result<(),
                         }
                         if let Err(error) = one(checkout, task, &mut open) {
                             is_stopped.store(true, Ordering::Relaxed);
-                            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            let mut failure =
+                                failure.lock().unwrap_or_else(PoisonError::into_inner);
                             failure.get_or_insert(error);
                         }
                     }
@@ -149,7 +150,8 @@ fn restore(
     if let Some(status) = status.filter(|status| may_be_kept(status, size_bytes, task.group)) {
         let (file, now) = directory.open_file_for_reading(name)?;
         if now.is_same_object(&status) && holds(&file, id, size_bytes) {
-            let not_kept = xattrs.with(metadata, |wanted| directory.apply_to_file(name, &file, wanted))?;
+            let not_kept =
+                xattrs.with(metadata, |wanted| directory.apply_to_file(name, &file, wanted))?;
             checkout.not_kept(path, not_kept);
             note_origin(checkout, task, status.identity());
             let same = status.mtime == metadata.mtime
@@ -159,7 +161,9 @@ fn restore(
         }
     }
     if status.is_some() && checkout.request.overwrite == Overwrite::Never {
-        return Err(TargetError::Occupied { path: String::from_utf8_lossy(path).into_owned() }.into());
+        return Err(
+            TargetError::Occupied { path: String::from_utf8_lossy(path).into_owned() }.into()
+        );
     }
     let file = directory.create_file(name)?;
     write_content(checkout, &file, id, size_bytes)?;

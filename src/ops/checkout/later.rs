@@ -60,7 +60,8 @@ impl Later {
     }
 }
 
-type Make = fn(&Checkout<'_>, &TargetDirectory, &[u8], &Entry) -> Result<Option<Action>, TargetError>;
+type Make =
+    fn(&Checkout<'_>, &TargetDirectory, &[u8], &Entry) -> Result<Option<Action>, TargetError>;
 
 fn each(
     checkout: &Checkout<'_>,

@@ -160,8 +160,11 @@ impl Groups {
         let Some(id) = links else { return Ok(Self::default()) };
         let kind = Kind::Links;
         let bytes = store.read(&id, kind)?;
-        let groups = links::decode(&bytes)
-            .map_err(|error| CheckoutError::Hostile { what: error.what, kind, id })?;
+        let groups = links::decode(&bytes).map_err(|error| CheckoutError::Hostile {
+            what: error.what,
+            kind,
+            id,
+        })?;
         let mut by_path = HashMap::new();
         for (number, group) in groups.into_iter().enumerate() {
             by_path.extend(group.into_iter().map(|path| (path, number)));

@@ -158,7 +158,8 @@ impl Directory {
         entries: &[Option<(Box<[u8]>, Option<Stamp>)>],
         sink: &mut S,
     ) -> Result<Id, TreeError> {
-        let bytes = entries.iter().flatten().map(|(encoded, _)| &**encoded).collect::<Vec<_>>().concat();
+        let bytes =
+            entries.iter().flatten().map(|(encoded, _)| &**encoded).collect::<Vec<_>>().concat();
         if let Some(writer) = scan.source.stat_index_writer {
             let unknown = Stamp { ino: 0, dev: 0, ctime: crate::base::time::FileTime::default() };
             let seen = entries.iter().flatten();

@@ -18,10 +18,10 @@ use crate::base::limits::{PIECE_BYTES, XATTR_INLINE_BYTES_MAX};
 use crate::base::monitor::Action;
 use crate::base::path::join;
 use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
+use crate::ops::with_causes;
 use crate::os::{Status, Xattrs, read_xattrs, status_of};
 use crate::source::metadata::open_source_file;
 use crate::source::stat_index::{Seen, Stamp};
-use crate::ops::with_causes;
 use crate::store::{LongObject, ObjectSink, WriteError, put_stream};
 
 /// Bytes of one read of a long file.

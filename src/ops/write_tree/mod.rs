@@ -18,8 +18,8 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::{Action, Monitor, Problem};
 use crate::format::links;
-use crate::format::tree::Metadata;
 use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
+use crate::format::tree::Metadata;
 use crate::os::FileIdentity;
 use crate::source::selection::Selection;
 use crate::source::stat_index::{StatIndex, StatIndexWriter};
@@ -321,7 +321,8 @@ impl<'a> Scan<'a> {
         tally.skipped.sort();
         tally.skipped.dedup();
         let (users, groups) = tally.owners.names();
-        let texts = |patterns: &[Vec<u8>]| patterns.iter().map(|text| BytesText::new(text)).collect();
+        let texts =
+            |patterns: &[Vec<u8>]| patterns.iter().map(|text| BytesText::new(text)).collect();
         let context = std::os::unix::ffi::OsStrExt::as_bytes(self.source.context.as_os_str());
         Ok(RootRecord {
             tree: tree.ok_or(TreeError::Cancelled)?,

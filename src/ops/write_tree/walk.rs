@@ -21,8 +21,10 @@ use crate::base::limits::DEPTH_MAX;
 use crate::base::path::{is_within, join};
 use crate::format::codec::Reader;
 use crate::format::tree::{self, Entry, Metadata, Node};
-use crate::os::{FileKind, Listed, Status, list, read_xattrs, read_xattrs_at, status_at, status_of};
 use crate::ops::with_causes;
+use crate::os::{
+    FileKind, Listed, Status, list, read_xattrs, read_xattrs_at, status_at, status_of,
+};
 use crate::source::metadata::is_pseudo_filesystem;
 use crate::source::selection::{Root as SelectionRoot, Verdict};
 use crate::source::stat_index::{Seen, Stamp};
@@ -45,7 +47,8 @@ struct Previous {
 
 impl Previous {
     fn take(&mut self, name: &[u8]) -> Option<Seen> {
-        let name_of = |seen: &Seen| Reader::new(&seen.encoded).bytes(usize::MAX, "").map(<[u8]>::to_vec);
+        let name_of =
+            |seen: &Seen| Reader::new(&seen.encoded).bytes(usize::MAX, "").map(<[u8]>::to_vec);
         while let Some(seen) = self.entries.peek() {
             match name_of(seen) {
                 Ok(seen_name) if seen_name.as_slice() > name => return None,
@@ -219,7 +222,9 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             let status = match status_at(&place.descriptor, &listed.name) {
                 Ok(status) => status,
                 // Includes that are missing have been named before the walk.
-                Err(error) if listed.kind.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Err(error)
+                    if listed.kind.is_none() && error.kind() == std::io::ErrorKind::NotFound =>
+                {
                     continue;
                 }
                 Err(error) => {
@@ -256,7 +261,8 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         verdict: Verdict,
     ) -> Option<(Place, Status, Vec<u8>)> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |access| rustix::fs::openat(&place.descriptor, name, flags | access, Mode::empty());
+        let open =
+            |access| rustix::fs::openat(&place.descriptor, name, flags | access, Mode::empty());
         let opened = match open(OFlags::RDONLY) {
             // A container that may be passed through but not listed.
             Err(Errno::ACCESS) if verdict == Verdict::Descend => open(OFlags::PATH),
@@ -279,12 +285,8 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             self.scan.fail("too_deep", path, format!("more than {DEPTH_MAX} levels deep"));
             return None;
         }
-        let child = Place {
-            root: place.root,
-            descriptor: Arc::new(descriptor),
-            verdict,
-            dev: status.dev,
-        };
+        let child =
+            Place { root: place.root, descriptor: Arc::new(descriptor), verdict, dev: status.dev };
         Some((child, status, path.to_vec()))
     }
 
@@ -361,7 +363,8 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             }
         }
         let index = self.scan.source.stat_index;
-        let unchanged = index.zip(seen.as_ref()).and_then(|(index, seen)| index.unchanged(seen, &status));
+        let unchanged =
+            index.zip(seen.as_ref()).and_then(|(index, seen)| index.unchanged(seen, &status));
         if let Some(entry) = unchanged {
             self.count_leaf(&entry, seen.as_ref(), &path);
             directory.add(&entry, Some(Stamp::from(&status)));

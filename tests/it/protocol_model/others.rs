@@ -20,13 +20,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(flaw: Flaw) -> Self {
-        Self {
-            view: View::open(flaw),
-            job: None,
-            todo: 0,
-            done: 0,
-            missed: None,
-        }
+        Self { view: View::open(flaw), job: None, todo: 0, done: 0, missed: None }
     }
 
     pub(super) fn step(
@@ -42,11 +36,7 @@ impl Reader {
             let jobs = repository.jobs.now & !repository.forgotten.now & !repository.sealed.now;
             self.job = random.member(jobs);
             self.todo = self.job.map_or(0, |job| repository.snapshots_of(bit(job)));
-            return Ok(if self.job.is_some() {
-                Turn::Moved
-            } else {
-                self.end(repository)
-            });
+            return Ok(if self.job.is_some() { Turn::Moved } else { self.end(repository) });
         };
         let Some(object) = lowest(self.todo) else {
             return Ok(self.end(repository));
@@ -155,11 +145,7 @@ impl Merge {
             }
             Stage::Publish => {
                 repository.publish_segment(repository.covered(self.segments), self.old);
-                if flaw == Flaw::MergeNotSynced {
-                    Stage::Remove
-                } else {
-                    Stage::Sync
-                }
+                if flaw == Flaw::MergeNotSynced { Stage::Remove } else { Stage::Sync }
             }
             Stage::Sync => {
                 repository.index.sync();

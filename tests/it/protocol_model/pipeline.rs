@@ -55,11 +55,7 @@ impl Pipeline {
                 self.view.step(repository);
                 if self.view.ready() {
                     self.own = 0;
-                    self.at = if self.stages.is_empty() {
-                        At::Check
-                    } else {
-                        At::Next
-                    };
+                    self.at = if self.stages.is_empty() { At::Check } else { At::Next };
                 }
             }
             At::Check => {
@@ -189,11 +185,7 @@ impl Pipeline {
 }
 
 fn store(object: usize, random: &mut Random) -> At {
-    if random.one_in(8) {
-        pack(object)
-    } else {
-        At::Lock(object)
-    }
+    if random.one_in(8) { pack(object) } else { At::Lock(object) }
 }
 
 fn pack(object: usize) -> At {
@@ -203,10 +195,6 @@ fn pack(object: usize) -> At {
 /// What a snapshot refers to when every object is stored whole.
 fn reachable(snapshot: usize) -> Set {
     (0..=snapshot).rev().fold(bit(snapshot), |set, object| {
-        if set & bit(object) == 0 {
-            set
-        } else {
-            set | Needs::of(bit(object)).objects
-        }
+        if set & bit(object) == 0 { set } else { set | Needs::of(bit(object)).objects }
     })
 }

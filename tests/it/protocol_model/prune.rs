@@ -86,11 +86,7 @@ impl Prune {
 
     /// The simplest prune, which keeps what can stay where it is.
     pub(super) fn plain(random: &mut Random) -> Self {
-        Self {
-            repacks: false,
-            choose: first,
-            ..Self::new(random)
-        }
+        Self { repacks: false, choose: first, ..Self::new(random) }
     }
 
     pub(super) fn holds_lock(&self) -> bool {
@@ -138,17 +134,9 @@ impl Prune {
         if empty && stored && repository.flaw != Flaw::EmptyJobListAccepted {
             return None;
         }
-        let jobs = if unmounted {
-            0
-        } else {
-            repository.standing_jobs()
-        };
+        let jobs = if unmounted { 0 } else { repository.standing_jobs() };
         self.roots = repository.snapshots_of(jobs);
-        Some(if self.at == At::Jobs {
-            At::Packs
-        } else {
-            At::IndexAgain
-        })
+        Some(if self.at == At::Jobs { At::Packs } else { At::IndexAgain })
     }
 
     fn read(&mut self, repository: &Repository, random: &mut Random) -> Result<At, Violation> {
@@ -290,11 +278,7 @@ impl Prune {
                 if flaw != Flaw::UnindexingNotSynced {
                     repository.index.sync();
                 }
-                if flaw == Flaw::PacksBeforeIndex {
-                    At::Unlock
-                } else {
-                    At::Delete
-                }
+                if flaw == Flaw::PacksBeforeIndex { At::Unlock } else { At::Delete }
             }
             _ => self.delete(repository),
         }
@@ -396,10 +380,7 @@ fn list_sessions(repository: &Repository) -> Vec<usize> {
         Place::Gone => false,
     };
     let sessions = repository.sessions.iter().zip(0..);
-    sessions
-        .filter(|(session, _)| matters(session))
-        .map(|(_, sid)| sid)
-        .collect()
+    sessions.filter(|(session, _)| matters(session)).map(|(_, sid)| sid).collect()
 }
 
 fn lock(repository: &mut Repository) -> bool {

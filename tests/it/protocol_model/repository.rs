@@ -121,11 +121,7 @@ pub(super) struct Repository {
 
 impl Repository {
     pub(super) fn new(flaw: Flaw) -> Self {
-        Self {
-            flaw,
-            outages: true,
-            ..Self::default()
-        }
+        Self { flaw, outages: true, ..Self::default() }
     }
 
     /// Whether another actor can be expected to find free slots.
@@ -134,11 +130,7 @@ impl Repository {
     }
 
     pub(super) fn create_session(&mut self) -> usize {
-        let session = Session {
-            place: Place::Open,
-            alive: true,
-            publishing: false,
-        };
+        let session = Session { place: Place::Open, alive: true, publishing: false };
         self.sessions.push(session);
         self.sessions.len() - 1
     }
@@ -150,9 +142,7 @@ impl Repository {
     }
 
     pub(super) fn publish_generation(&mut self, condemned: Condemned) {
-        let number = members(self.generations.now)
-            .last()
-            .map_or(0, |newest| newest + 1);
+        let number = members(self.generations.now).last().map_or(0, |newest| newest + 1);
         self.lists.truncate(number);
         self.lists.resize(number, Condemned::default());
         self.lists.push(condemned);
@@ -276,9 +266,7 @@ impl Repository {
         }
         let found = self.records_in(indexed) | self.loose.now;
         let roots = self.snapshots_of(self.standing_jobs());
-        let live = closure(roots, found, first)
-            .map_err(Violation::JobLacks)?
-            .needs;
+        let live = closure(roots, found, first).map_err(Violation::JobLacks)?.needs;
         if self.loose.now & !live.objects != 0 {
             return Err(Violation::Leak("a loose object"));
         }

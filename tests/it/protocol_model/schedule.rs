@@ -164,14 +164,8 @@ impl Schedule {
             _ => Actor::Writer(Writer::new(flaw, random)),
         };
         self.actors.push(match choice {
-            0..=2 => Actor::Forget(Forget {
-                undo: false,
-                changed: false,
-            }),
-            3 => Actor::Forget(Forget {
-                undo: true,
-                changed: false,
-            }),
+            0..=2 => Actor::Forget(Forget { undo: false, changed: false }),
+            3 => Actor::Forget(Forget { undo: true, changed: false }),
             4..=8 => Actor::Prune(Prune::new(random)),
             9 => Actor::Merge(Merge::default()),
             _ => main,
@@ -190,21 +184,14 @@ impl Schedule {
             self.kill();
         }
         if self.random.one_in(self.stop_steps) {
-            self.stopped = if self.random.one_in(3) {
-                usize::MAX
-            } else {
-                self.choose()
-            };
+            self.stopped = if self.random.one_in(3) { usize::MAX } else { self.choose() };
         }
         Ok(())
     }
 
     /// Kills a process. A prune is killed more often than others, and then often run again.
     fn kill(&mut self) {
-        let prune = self
-            .actors
-            .iter()
-            .position(|actor| matches!(actor, Actor::Prune(_)));
+        let prune = self.actors.iter().position(|actor| matches!(actor, Actor::Prune(_)));
         let victim = match prune {
             Some(prune) if self.random.one_in(3) => prune,
             _ => self.choose(),
@@ -219,9 +206,7 @@ impl Schedule {
     }
 
     fn choose(&mut self) -> usize {
-        self.random
-            .member(bit(self.actors.len()) - 1)
-            .unwrap_or_default()
+        self.random.member(bit(self.actors.len()) - 1).unwrap_or_default()
     }
 
     fn turn(&mut self) -> Result<Turn, Violation> {

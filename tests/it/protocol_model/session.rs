@@ -108,10 +108,7 @@ impl View {
             Flaw::GenerationBeforeSession => At::Generation,
             _ => At::Create,
         };
-        Self {
-            at,
-            ..Self::default()
-        }
+        Self { at, ..Self::default() }
     }
 
     /// The records in packs that a writer may take for stored.
@@ -156,11 +153,7 @@ pub(super) enum Progress {
 
 impl Batch {
     pub(super) fn new(todo: Vec<Set>) -> Self {
-        Self {
-            stage: Stage::Link,
-            todo,
-            packs: 0,
-        }
+        Self { stage: Stage::Link, todo, packs: 0 }
     }
 
     pub(super) fn step(&mut self, repository: &mut Repository, session: usize) -> Progress {
@@ -170,11 +163,7 @@ impl Batch {
                 if let Some(records) = self.todo.pop() {
                     self.packs |= bit(repository.link_pack(records));
                 }
-                if self.todo.is_empty() {
-                    Stage::SyncPacks
-                } else {
-                    Stage::Link
-                }
+                if self.todo.is_empty() { Stage::SyncPacks } else { Stage::Link }
             }
             Stage::SyncPacks => {
                 if flaw != Flaw::PacksNotSynced {

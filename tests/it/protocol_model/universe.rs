@@ -78,9 +78,8 @@ pub(super) fn forms(object: usize) -> Set {
 
 pub(super) fn objects_of(records: Set) -> Set {
     let extra = [6, 6, 7, 7, 1, 0];
-    members(records & !WHOLE).fold(records & WHOLE, |set, record| {
-        set | bit(extra[record - OBJECT_COUNT])
-    })
+    members(records & !WHOLE)
+        .fold(records & WHOLE, |set, record| set | bit(extra[record - OBJECT_COUNT]))
 }
 
 /// The whole record that a delta needs to be read, or nothing.
@@ -128,13 +127,7 @@ pub(super) struct Reached {
 ///
 /// Of several records of one object, `choose` says which are followed.
 pub(super) fn closure(roots: Set, records: Set, choose: fn(Set) -> Set) -> Result<Reached, usize> {
-    let mut reached = Reached {
-        needs: Needs {
-            objects: roots,
-            bases: 0,
-        },
-        records: 0,
-    };
+    let mut reached = Reached { needs: Needs { objects: roots, bases: 0 }, records: 0 };
     let mut todo = roots;
     while let Some(object) = lowest(todo) {
         let chosen = choose(forms(object) & records);
@@ -190,9 +183,6 @@ impl Random {
 
     pub(super) fn member(&mut self, set: Set) -> Option<usize> {
         let skip = self.below(u64::from(set.count_ones().max(1)));
-        members(set)
-            .zip(0..)
-            .find(|&(_, at)| at == skip)
-            .map(|(member, _)| member)
+        members(set).zip(0..).find(|&(_, at)| at == skip).map(|(member, _)| member)
     }
 }

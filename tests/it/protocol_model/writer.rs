@@ -97,11 +97,7 @@ impl Writer {
             packs.reverse();
         }
         if packs.is_empty() || (random.one_in(2) && !flawed) {
-            return if packs.is_empty() {
-                Vec::new()
-            } else {
-                vec![packs]
-            };
+            return if packs.is_empty() { Vec::new() } else { vec![packs] };
         }
         packs.into_iter().map(|records| vec![records]).collect()
     }
@@ -112,11 +108,7 @@ impl Writer {
         while let Some(object) = lowest(todo) {
             seen |= bit(object);
             let hit = objects_of(hits) & bit(object) != 0;
-            let record = if hit {
-                object
-            } else {
-                choose(object, hits | stored, random)
-            };
+            let record = if hit { object } else { choose(object, hits | stored, random) };
             if !hit {
                 stored |= bit(record);
             }
@@ -133,9 +125,5 @@ impl Writer {
 /// Chooses how to store `object`; a delta only against a whole record among `bases`.
 fn choose(object: usize, bases: Set, random: &mut Random) -> usize {
     let record = random.member(forms(object)).unwrap_or(object);
-    if base(record) & !bases == 0 {
-        record
-    } else {
-        object
-    }
+    if base(record) & !bases == 0 { record } else { object }
 }

@@ -26,10 +26,7 @@ impl Prune {
             chosen &= !live.bases;
             live.bases = 0;
         }
-        self.condemned = Condemned {
-            packs: self.packs & !indexed,
-            loose: loose & !live.objects,
-        };
+        self.condemned = Condemned { packs: self.packs & !indexed, loose: loose & !live.objects };
         for pack in members(indexed & self.packs) {
             let records = repository.records[pack];
             // A dead tree left in a kept pack would outlive what it refers to.
