@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn pieces_join_to_the_id_of_the_whole() {
-        let bytes: Vec<u8> = (0..9 * PIECE_BYTES + 17).map(|i| (i * i >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..9 * PIECE_BYTES + 17).map(|i| ((i * i) >> 7) as u8).collect();
         for kind in Kind::ALL {
             for length in [PIECE_BYTES + 1, 2 * PIECE_BYTES, 3 * PIECE_BYTES, 7 * PIECE_BYTES + 5]
                 .into_iter()

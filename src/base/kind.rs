@@ -56,6 +56,7 @@ impl Kind {
     }
 
     /// The kind that the chunks of a long object of this kind have.
+    #[must_use]
     pub const fn chunk_kind(self) -> Self {
         match self {
             Self::Blob => Self::Blob,

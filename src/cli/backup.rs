@@ -69,7 +69,7 @@ impl Command for Backup {
             warn_idle_excludes(&selection, name);
             let bytes =
                 |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
-            let stat_index = globals.stat_index_path(&repository, name, &context);
+            let stat_index = environment::stat_index_path(&repository, name, &context);
             projects.push(ProjectSource {
                 labels: SnapshotLabels {
                     project: name.clone(),

@@ -56,7 +56,7 @@ fn print(output: &mut Output, report: &FsckReport, depth: Depth) -> std::io::Res
     }
     let what = match depth {
         Depth::ReadData => format!("every byte read, {}", size(report.bytes_read)),
-        _ => "structure only; --read-data verifies every byte".to_owned(),
+        Depth::Structure => "structure only; --read-data verifies every byte".to_owned(),
     };
     let damage = report.findings.iter().filter(|finding| finding.is_damage).count() as u64;
     let verdict = match damage {

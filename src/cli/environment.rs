@@ -30,7 +30,7 @@ pub struct Globals {
     /// The directory with runup.yaml, which relative includes start from
     #[arg(short = 'c', long, value_name = "DIR", global = true, help_heading = "Global options")]
     pub context: Option<PathBuf>,
-    /// The repository [env: RUNUP_REPOSITORY; else `storage` of runup.yaml; else .runup]
+    /// The repository [else $`RUNUP_REPOSITORY`, `storage` of runup.yaml, or .runup]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Global options")]
     pub repository: Option<PathBuf>,
     /// Print records instead of text, errors included
@@ -146,23 +146,22 @@ impl Globals {
     fn bare(&self) -> Self {
         Self { context: None, repository: None, json: self.json, verbose: self.verbose }
     }
+}
 
-    /// Where the stat index of a project is kept; `None` if no directory can be told.
-    pub(super) fn stat_index_path(
-        &self,
-        repository: &Repository,
-        project: &str,
-        context: &Path,
-    ) -> Option<PathBuf> {
-        let cache = variable("RUNUP_CACHE_DIR").map(PathBuf::from).or_else(|| {
-            let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from);
-            let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
-            xdg.or_else(home).map(|cache| cache.join("runup"))
-        })?;
-        let context = hex(&plain(context.as_os_str().as_bytes())[..8]);
-        let repository = &repository.config().repository_id;
-        Some(cache.join(repository).join(format!("{project}-{context}.stat")))
-    }
+/// Where the stat index of a project is kept; `None` if no directory can be told.
+pub(super) fn stat_index_path(
+    repository: &Repository,
+    project: &str,
+    context: &Path,
+) -> Option<PathBuf> {
+    let cache = variable("RUNUP_CACHE_DIR").map(PathBuf::from).or_else(|| {
+        let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
+        xdg.or_else(home).map(|cache| cache.join("runup"))
+    })?;
+    let context = hex(&plain(context.as_os_str().as_bytes())[..8]);
+    let repository = &repository.config().repository_id;
+    Some(cache.join(repository).join(format!("{project}-{context}.stat")))
 }
 
 fn read_project_file(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -64,7 +64,9 @@ fn print_table(output: &mut Output, rows: &[[String; 7]]) -> std::io::Result<()>
     let mut line = |cells: &[String; 7]| {
         let mut text = String::new();
         for ((cell, width), number) in cells.iter().zip(widths).zip(is_number) {
-            text += &if number { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+            let padding = " ".repeat(width - cell.chars().count());
+            let (before, after) = if number { (&*padding, "") } else { ("", &*padding) };
+            text.extend([before, cell, after, "  "]);
         }
         output.line(text.trim_end().as_bytes())
     };

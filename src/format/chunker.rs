@@ -1,7 +1,7 @@
 //! Content-defined chunks and zero runs: where a long object is cut.
 //!
 //! Invariant: the cuts depend on the bytes and the parameters alone, never on how the bytes arrive.
-//! Algorithm: gear hash with normalised chunking, after Xia and others, "FastCDC" (USENIX ATC 2016).
+//! Algorithm: gear hash with normalised chunking, after Xia and others, "`FastCDC`" (USENIX ATC 2016).
 //! Format: runup-repository(5), CHUNKS.
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ impl Chunker {
 const fn high_bits(count: u32) -> u64 {
     u64::MAX << (64 - if count > 63 { 63 } else { count })
 }
+
+static ZEROS: [u8; HOLE_BYTES_MIN as usize] = [0; HOLE_BYTES_MIN as usize];
 
 /// One stretch of a long object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,8 +252,7 @@ impl Segmenter {
             self.cut_all(sink)?;
             return sink(Stretch::Zeros(count));
         }
-        let zeros = [0; HOLE_BYTES_MIN as usize];
-        self.take_waiting(&zeros[..count as usize], sink)
+        self.take_waiting(&ZEROS[..count as usize], sink)
     }
 
     /// Ends the object. The segmenter is ready for another one then.

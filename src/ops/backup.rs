@@ -94,8 +94,8 @@ impl BackupError {
     fn is_fence(&self) -> bool {
         let write = match self {
             Self::Repository(RepositoryError::Fenced) => return true,
-            Self::Repository(RepositoryError::Write(error)) => error,
-            Self::Tree(TreeError::Write(error)) => error,
+            Self::Repository(RepositoryError::Write(error))
+            | Self::Tree(TreeError::Write(error)) => error,
             _ => return false,
         };
         matches!(write, WriteError::Backend(BackendError::Fenced))
@@ -162,7 +162,7 @@ impl Attempt<'_> {
         }
         let snapshots: BTreeMap<String, Id> =
             reports.iter().map(|report| (report.project.clone(), report.snapshot)).collect();
-        let job = session.publish(snapshots)?;
+        let job = session.publish(&snapshots)?;
         for ((project, writer), report) in writers.into_iter().zip(&reports) {
             let binding = self.binding(project, report.snapshot);
             if let Some(Err(error)) = writer.map(|writer| writer.finish(&binding)) {

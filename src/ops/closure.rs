@@ -107,10 +107,8 @@ pub fn first_absent(store: &Store, root: &RootRecord) -> Result<Option<(Id, Kind
             waiting.extend(of_tree(store, &id)?);
         }
         let is_list = store.find(&id)?.is_some_and(|found| found.is_list);
-        if is_list {
-            if let Stored::List(list) = store.load(&id, kind)? {
-                waiting.extend(of_list(store, kind, &list)?);
-            }
+        if is_list && let Stored::List(list) = store.load(&id, kind)? {
+            waiting.extend(of_list(store, kind, &list)?);
         }
     }
     Ok(None)

@@ -10,6 +10,9 @@ use crate::format::codec::DecodeError;
 use crate::format::tree::{self, Entry, Node};
 use crate::store::{ReadError, Store};
 
+/// Receives the path of an entry and the entry; says whether to go down into it.
+pub type Visit<'v, E> = dyn FnMut(&[u8], &Entry) -> Result<bool, E> + 'v;
+
 /// Calls `each` with every entry of a tree; below a directory for which it returns true, too.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub fn ls_tree<E: From<ReadError>>(
     store: &Store,
     tree: &Id,
     path: &[u8],
-    each: &mut dyn FnMut(&[u8], &Entry) -> Result<bool, E>,
+    each: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let mut open = vec![(path.to_vec(), load(store, tree)?.into_iter())];
     while let Some((directory, entries)) = open.last_mut() {

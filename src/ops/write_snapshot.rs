@@ -80,6 +80,6 @@ pub fn write_snapshot(
     let options = InsertOptions { workers: 1, compression: repository.config().compression() };
     let inserter = Inserter::new(repository.store(), session.id(), options);
     let (id, _) = inserter.run_one(|worker| put_any(worker, Kind::Snapshot, &bytes))?;
-    let job = session.publish(BTreeMap::from([(labels.project.clone(), id)]))?;
+    let job = session.publish(&BTreeMap::from([(labels.project.clone(), id)]))?;
     Ok(WrittenSnapshot { id, job, parent })
 }

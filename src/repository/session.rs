@@ -107,7 +107,7 @@ impl WriteSession<'_> {
     /// # Errors
     ///
     /// [`RepositoryError::Fenced`] if a prune has ended the session; nothing was published then.
-    pub fn publish(mut self, projects: BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
+    pub fn publish(mut self, projects: &BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
         self.repository.backend.sync_all()?;
         let mut number = self.repository.highest_number()?.max(self.highest_job);
         loop {

@@ -59,11 +59,11 @@ impl Frames {
     /// Opens a pack, or takes one that is open still.
     pub(super) fn open_pack(&self, name: &Id) -> Result<Arc<dyn RandomRead>, BackendError> {
         let mut packs = lock(&self.packs);
-        if let Some(at) = packs.iter().position(|(open, _)| open == name) {
-            if let Some(pack) = packs.remove(at) {
-                packs.push_back(pack.clone());
-                return Ok(pack.1);
-            }
+        if let Some(at) = packs.iter().position(|(open, _)| open == name)
+            && let Some(pack) = packs.remove(at)
+        {
+            packs.push_back(pack.clone());
+            return Ok(pack.1);
         }
         drop(packs);
         let opened: Arc<dyn RandomRead> = self.backend.open(&pack_file(name))?.into();
@@ -85,11 +85,11 @@ impl Frames {
     pub fn read(&self, pack: &Id, place: &FramePlace) -> Result<Arc<Vec<u8>>, ReadError> {
         let key = (*pack, place.offset);
         let mut kept = lock(&self.kept);
-        if let Some(at) = kept.frames.iter().rposition(|(frame, _)| *frame == key) {
-            if let Some(frame) = kept.frames.remove(at) {
-                kept.frames.push_back(frame.clone());
-                return Ok(frame.1);
-            }
+        if let Some(at) = kept.frames.iter().rposition(|(frame, _)| *frame == key)
+            && let Some(frame) = kept.frames.remove(at)
+        {
+            kept.frames.push_back(frame.clone());
+            return Ok(frame.1);
         }
         drop(kept);
         let raw = Arc::new(self.load(pack, place)?);

@@ -40,7 +40,7 @@ fn each_job_restores_as_if_it_were_full() {
 fn nothing_is_stored_twice() {
     let sandbox = Sandbox::with_projects(APP);
     let noise: Vec<u8> =
-        (0..400_000_u32).flat_map(|n| n.wrapping_mul(n ^ 77).to_le_bytes()).collect();
+        (0..400_000_u32).flat_map(|n| n.wrapping_mul(n ^ 0x4d).to_le_bytes()).collect();
     sandbox.write("original", &noise);
     sandbox.write("copy", &noise);
     let first = sandbox.run("runup backup --json").succeeds().record();
@@ -178,7 +178,7 @@ fn unknown_formats_are_refused() {
         sandbox.run("runup backup").exits(15);
         sandbox.run("runup check").exits(15);
     }
-    sandbox.write(".runup/config", config[1..].as_bytes());
+    sandbox.write(".runup/config", &config.as_bytes()[1..]);
     sandbox.run("runup backup").exits(4);
 }
 

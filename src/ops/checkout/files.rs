@@ -39,7 +39,7 @@ pub(super) fn write(checkout: &Checkout<'_>, tasks: Vec<FileTask>) -> Result<(),
             (locality, task)
         })
         .collect();
-    planned.sort_by(|(a, _), (b, _)| a.cmp(b));
+    planned.sort_by_key(|(a, _)| *a);
     let runs: Vec<&[(Option<Locality>, FileTask)]> = planned.chunks(RUN_FILES).collect();
     let next = AtomicUsize::new(0);
     let is_stopped = AtomicBool::new(false);
@@ -80,10 +80,10 @@ impl OpenDirectory {
         checkout: &Checkout<'_>,
         path: &Arc<[u8]>,
     ) -> Result<TargetDirectory, TargetError> {
-        if let Some((open, directory)) = &self.0 {
-            if open == path {
-                return Ok(directory.clone());
-            }
+        if let Some((open, directory)) = &self.0
+            && open == path
+        {
+            return Ok(directory.clone());
         }
         let directory = checkout.root.open_directory(path)?;
         self.0 = Some((Arc::clone(path), directory.clone()));

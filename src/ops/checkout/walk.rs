@@ -17,12 +17,15 @@ use crate::target::{Overwrite, TargetDirectory, TargetError};
 /// A tree may be 4,096 levels deep, and the walk goes down by calls.
 const WALK_STACK_BYTES: usize = 256 << 20;
 
+/// The path of a directory and its encoded metadata.
+type MadeDirectory = (Box<[u8]>, Box<[u8]>);
+
 pub(super) struct Walk<'c, 'a> {
     checkout: &'c Checkout<'a>,
     files: Vec<FileTask>,
     later: Later,
     /// Paths of directories and their encoded metadata, each after all that are below it.
-    directories: Vec<(Box<[u8]>, Box<[u8]>)>,
+    directories: Vec<MadeDirectory>,
     depth: usize,
 }
 
@@ -163,10 +166,11 @@ impl<'c, 'a> Walk<'c, 'a> {
             Ok(made) => made,
             Err(error) => return self.checkout.target_failed(path, error),
         };
-        if !is_new && wanted == Wanted::Yes {
-            if let Err(error) = child.make_writable() {
-                self.checkout.target_failed(path, error)?;
-            }
+        if !is_new
+            && wanted == Wanted::Yes
+            && let Err(error) = child.make_writable()
+        {
+            self.checkout.target_failed(path, error)?;
         }
         self.checkout.tally().report.directories += 1;
         self.tree(&child, path, &bytes)?;

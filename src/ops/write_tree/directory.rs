@@ -28,9 +28,12 @@ pub(super) struct Directory {
     state: Mutex<State>,
 }
 
+/// An encoded entry, once it is known, with what tells it from a changed one.
+type Slot = Option<(Box<[u8]>, Option<Stamp>)>;
+
 #[derive(Debug, Default)]
 struct State {
-    entries: Vec<Option<(Box<[u8]>, Option<Stamp>)>>,
+    entries: Vec<Slot>,
     awaited: usize,
     is_listed: bool,
 }
@@ -155,7 +158,7 @@ impl Directory {
     fn make_tree<S: ObjectSink>(
         &self,
         scan: &Scan<'_>,
-        entries: &[Option<(Box<[u8]>, Option<Stamp>)>],
+        entries: &[Slot],
         sink: &mut S,
     ) -> Result<Id, TreeError> {
         let bytes =

@@ -152,7 +152,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             }
             let Some((first, _)) = group.first() else { continue };
             let seen = previous.take(&first.name);
-            self.visit(directory, places, group, seen)?;
+            self.visit(directory, places, group, seen.as_ref())?;
         }
         self.depth -= 1;
         directory.listed(self.scan, self.sink)
@@ -209,7 +209,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         directory: &Arc<Directory>,
         places: &[Place],
         group: &[(Listed, usize)],
-        seen: Option<Seen>,
+        seen: Option<&Seen>,
     ) -> Result<(), TreeError> {
         let mut below = Vec::new();
         for (listed, number) in group {
@@ -241,7 +241,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
                 verdict if status.kind == FileKind::Directory => {
                     below.extend(self.open_directory(place, &listed.name, &path, verdict));
                 }
-                _ => self.leaf(directory, place, &listed.name, status, seen.clone())?,
+                _ => self.leaf(directory, place, &listed.name, status, seen)?,
             }
         }
         self.descend(directory, below, seen)
@@ -295,7 +295,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         &mut self,
         parent: &Arc<Directory>,
         mut below: Vec<(Place, Status, Vec<u8>)>,
-        seen: Option<Seen>,
+        seen: Option<&Seen>,
     ) -> Result<(), TreeError> {
         let Some((place, status, path)) = below.first() else { return Ok(()) };
         let (status, path) = (*status, path.clone());
@@ -307,21 +307,15 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         let number = parent.expect();
         let is_container = below.iter().all(|(place, ..)| place.verdict == Verdict::Descend);
         let stamp = Some(Stamp::from(&status));
-        let tree = seen.as_ref().and_then(|seen| {
+        let tree = seen.and_then(|seen| {
             let entry = Entry::decode(&mut Reader::new(&seen.encoded)).ok()?;
             match entry.node {
                 Node::Directory { tree } => Some(tree),
                 _ => None,
             }
         });
-        let directory = Directory::child(
-            (parent, number),
-            path.clone(),
-            metadata,
-            stamp,
-            is_container,
-            seen.as_ref(),
-        );
+        let directory =
+            Directory::child((parent, number), path.clone(), metadata, stamp, is_container, seen);
         below.retain(|(place, ..)| self.is_entered(place, &path));
         let places: Vec<Place> = below.into_iter().map(|(place, ..)| place).collect();
         self.walk(&directory, &places, tree)
@@ -352,7 +346,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         place: &Place,
         name: &[u8],
         status: Status,
-        seen: Option<Seen>,
+        seen: Option<&Seen>,
     ) -> Result<(), TreeError> {
         let path = join(&directory.path, name);
         {
@@ -366,7 +360,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         let unchanged =
             index.zip(seen.as_ref()).and_then(|(index, seen)| index.unchanged(seen, &status));
         if let Some(entry) = unchanged {
-            self.count_leaf(&entry, seen.as_ref(), &path);
+            self.count_leaf(&entry, seen, &path);
             directory.add(&entry, Some(Stamp::from(&status)));
             return Ok(());
         }
@@ -377,7 +371,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
                 descriptor: Arc::clone(&place.descriptor),
                 name: name.into(),
                 status,
-                previous: seen,
+                previous: seen.cloned(),
             };
             return match &self.queue {
                 // A closed queue means that all readers have failed, which is told elsewhere.
@@ -387,7 +381,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         }
         match self.special(place, name, &status)? {
             Ok(entry) => {
-                self.count_leaf(&entry, seen.as_ref(), &path);
+                self.count_leaf(&entry, seen, &path);
                 directory.add(&entry, Some(Stamp::from(&status)));
             }
             Err(error) => self.scan.fail("unreadable", &path, error.to_string()),

@@ -213,7 +213,7 @@ pub(super) fn build(path: &Path) -> Fixture {
         };
         let (projects, _) = inserter.run_one(put).expect("stored");
         parents = projects.clone();
-        assert_eq!(session.publish(projects).expect("published"), job);
+        assert_eq!(session.publish(&projects).expect("published"), job);
     }
     fs::create_dir(path.join("forgotten/00000001")).expect("directory");
     fs::write(path.join("forgotten/00000001/web"), b"").expect("forgotten");
