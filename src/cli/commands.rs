@@ -52,13 +52,16 @@ pub const ALL: [Listed; 16] = [
 pub fn runup() -> clap::Command {
     let about =
         "Fragmented backups: each stores only what is new, each restores as if it were full";
-    let command = clap::Command::new("runup")
+    let after = "The commands from hash-object on are plumbing: they print JSON lines, and each is a \
+                 program of its own too, such as runup-hash-object.";
+    let command = Globals::augment_args(clap::Command::new("runup"))
         .about(about)
+        .long_about(None::<&str>)
+        .after_help(after)
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true);
-    let command = Globals::augment_args(command);
     ALL.iter().fold(command, |command, listed| command.subcommand((listed.clap)(listed.name)))
 }
 

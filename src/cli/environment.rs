@@ -30,7 +30,7 @@ pub struct Globals {
     /// The directory with runup.yaml, which relative includes start from
     #[arg(short = 'c', long, value_name = "DIR", global = true, help_heading = "Global options")]
     pub context: Option<PathBuf>,
-    /// The repository [else $`RUNUP_REPOSITORY`, `storage` of runup.yaml, or .runup]
+    /// The repository [default: `$RUNUP_REPOSITORY`, else `storage` of runup.yaml, else .runup]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Global options")]
     pub repository: Option<PathBuf>,
     /// Print records instead of text, errors included

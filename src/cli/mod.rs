@@ -66,8 +66,11 @@ pub trait Command: Args {
 
 /// The clap command of one command.
 pub fn clap_command<C: Command>(name: &'static str) -> clap::Command {
-    let command = clap::Command::new(name).about(C::ABOUT).version(env!("CARGO_PKG_VERSION"));
-    Globals::augment_args(C::augment_args(command))
+    // The derived groups of arguments bring texts of their own, which are not the command's.
+    Globals::augment_args(C::augment_args(clap::Command::new(name)))
+        .about(C::ABOUT)
+        .long_about(None::<&str>)
+        .version(env!("CARGO_PKG_VERSION"))
 }
 
 /// Runs one plumbing program: `main` of `runup-NAME`.

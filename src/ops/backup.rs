@@ -186,7 +186,7 @@ impl Attempt<'_> {
         project: &ProjectSource,
     ) -> Result<(ProjectReport, Option<StatIndexWriter>), BackupError> {
         let name = &project.labels.project;
-        let parent = self.repository.newest_snapshot(name, u64::MAX)?.map(|(_, id)| id);
+        let parent = self.repository.parent_of_next(name)?;
         let parent_tree = parent.and_then(|id| self.repository.snapshot(&id).ok());
         // A stat index vouches for objects only as long as the job that it was made with is there,
         // and says nothing of what a prune has condemned since.

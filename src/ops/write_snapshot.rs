@@ -75,7 +75,7 @@ pub fn write_snapshot(
     if let Some((id, kind)) = first_absent(repository.store(), &root)? {
         return Err(RepositoryError::Incomplete { what: kind.word(), id });
     }
-    let parent = repository.newest_snapshot(&labels.project, u64::MAX)?.map(|(_, id)| id);
+    let parent = repository.parent_of_next(&labels.project)?;
     let bytes = labels.snapshot(root, parent).encode();
     let options = InsertOptions { workers: 1, compression: repository.config().compression() };
     let inserter = Inserter::new(repository.store(), session.id(), options);

@@ -137,20 +137,26 @@ impl Repository {
         Ok(None)
     }
 
-    /// Names of all projects that have a snapshot, sorted.
+    /// The newest snapshot of a project that can be read, to be the parent of a new one: a damaged
+    /// job is no reason not to back up.
     ///
     /// # Errors
     ///
-    /// A job is damaged; the backend fails.
+    /// The backend fails.
+    pub fn parent_of_next(&self, project: &str) -> Result<Option<Id>, RepositoryError> {
+        let jobs = self.jobs(|_, _| {})?;
+        Ok(jobs.iter().rev().find_map(|job| job.snapshot(project)))
+    }
+
+    /// Names of all projects that have a snapshot, sorted. Jobs that are damaged are passed over:
+    /// whoever goes on to ask for one of them is told.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
     pub fn projects(&self) -> Result<BTreeSet<String>, RepositoryError> {
-        let mut first_damage = None;
-        let jobs = self.jobs(|_, error| first_damage = Some(error))?;
-        match first_damage {
-            Some(error) => Err(error),
-            None => {
-                Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect())
-            }
-        }
+        let jobs = self.jobs(|_, _| {})?;
+        Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect())
     }
 
     /// Reads a snapshot.

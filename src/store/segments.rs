@@ -3,7 +3,7 @@
 //! Invariant: what a segment says is never trusted as content; a reader checks the bytes it leads to.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::{Condemned, ReadError};
 use crate::backend::{Backend, Mapped};
@@ -23,6 +23,7 @@ pub struct Segment {
     /// Its name: the BLAKE3 hash of its bytes; `None` for one made from footers, in memory only.
     pub name: Option<Id>,
     bytes: Mapped,
+    is_whole: OnceLock<bool>,
 }
 
 impl Segment {
@@ -33,7 +34,7 @@ impl Segment {
     /// Not an index, or one of a later version.
     pub fn new(name: Option<Id>, bytes: Mapped, file: String) -> Result<Self, ReadError> {
         match Index::open(&bytes) {
-            Ok(_) => Ok(Self { name, bytes }),
+            Ok(_) => Ok(Self { name, bytes, is_whole: OnceLock::new() }),
             Err(error) => Err(ReadError::file(file, error)),
         }
     }
@@ -43,9 +44,10 @@ impl Segment {
         Index::open(&self.bytes).ok()
     }
 
-    /// Whether the bytes are those that the name stands for. Reads all of them.
+    /// Whether the bytes are those that the name stands for. Reads all of them, once.
     pub fn is_whole(&self) -> bool {
-        self.name.is_none_or(|name| plain(&self.bytes) == *name.as_bytes())
+        let matches = |name: Id| plain(&self.bytes) == *name.as_bytes();
+        *self.is_whole.get_or_init(|| self.name.is_none_or(matches))
     }
 
     /// The packs that the segment covers.

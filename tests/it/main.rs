@@ -13,5 +13,6 @@ mod floors;
 mod format_page;
 mod porcelain;
 mod protocol_model;
+mod readme;
 mod sandbox;
 mod target;

@@ -206,3 +206,31 @@ fn a_directory_longer_than_a_chunk_is_a_list() {
     sandbox.run("runup restore -f -l ../out").succeeds();
     assert_eq!(sandbox.look("../out/many"), sandbox.look("many"));
 }
+
+#[test]
+fn a_damaged_job_hides_no_other_and_stops_no_backup() {
+    let sandbox = Sandbox::with_projects(APP);
+    sandbox.write("a", b"one");
+    sandbox.run("runup backup").succeeds();
+    sandbox.write("a", b"two");
+    sandbox.run("runup backup").succeeds();
+    sandbox.write(".runup/jobs/00000002", b"damaged");
+    sandbox.run("runup restore --force --location ../latest").exits(4);
+    sandbox.run("runup restore --force --job 1 --location ../first").succeeds();
+    assert_eq!(sandbox.read("../first/a"), b"one");
+    let third = sandbox.run("runup backup --json").succeeds().record();
+    assert_eq!(third["job"], 3);
+    sandbox.run("runup restore --force --location ../third").succeeds();
+    assert_eq!(sandbox.read("../third/a"), b"two");
+    sandbox.run("runup check").exits(4);
+}
+
+#[test]
+fn help_says_what_a_command_does() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run("runup --help").succeeds().stdout();
+    assert!(help.starts_with("Fragmented backups"), "{help}");
+    assert!(help.contains("Restore projects to their state as of a job"), "{help}");
+    let help = sandbox.run("runup-fsck --help").succeeds().stdout();
+    assert!(help.starts_with("Read and verify everything stored"), "{help}");
+}

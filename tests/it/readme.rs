@@ -38,7 +38,7 @@ struct Fenced {
 
 impl Fenced {
     fn text(&self) -> String {
-        self.lines.iter().map(|line| format!("{line}\n")).collect()
+        self.lines.join("\n") + "\n"
     }
 }
 
@@ -288,7 +288,7 @@ impl Step {
         }
     }
 
-    /// The first program that it needs beside RunUp, and that is not installed.
+    /// The first program that it needs beside those of this crate, and that is not installed.
     fn lacks(&self) -> Option<&'static str> {
         let words: Vec<&str> = self.command.split([' ', '(', ')', ';']).collect();
         ["jq", "b3sum"].into_iter().find(|name| words.contains(name) && !is_installed(name))
@@ -373,7 +373,8 @@ fn consoles_print_what_the_readme_shows() {
             }
             None => &step.command,
         };
-        script += &format!("{command}\nprintf '\\036%s\\036' \"$?\"\n");
+        script.push_str(command);
+        script.push_str("\nprintf '\\036%s\\036' \"$?\"\n");
     }
     let printed = Sandbox::new().run(&script);
     let mut parts = printed.split(END);
