@@ -107,3 +107,10 @@ pub enum RepositoryError {
         id: Id,
     },
 }
+
+impl RepositoryError {
+    /// Whether one file of the repository is damaged, which says nothing of the others.
+    pub fn is_damaged_file(&self) -> bool {
+        matches!(self, Self::Control { .. } | Self::Backend(BackendError::Damaged { .. }))
+    }
+}

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Repository, RepositoryError};
-use crate::backend::BackendError;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
@@ -109,10 +108,7 @@ impl Repository {
         for number in self.job_numbers()? {
             match self.job(number) {
                 Ok(job) => jobs.extend(job),
-                Err(
-                    error @ (RepositoryError::Control { .. }
-                    | RepositoryError::Backend(BackendError::Damaged { .. })),
-                ) => damaged(number, error),
+                Err(error) if error.is_damaged_file() => damaged(number, error),
                 Err(error) => return Err(error),
             }
         }
@@ -144,8 +140,18 @@ impl Repository {
     ///
     /// The backend fails.
     pub fn parent_of_next(&self, project: &str) -> Result<Option<Id>, RepositoryError> {
-        let jobs = self.jobs(|_, _| {})?;
-        Ok(jobs.iter().rev().find_map(|job| job.snapshot(project)))
+        for number in self.job_numbers()?.into_iter().rev() {
+            match self.job(number) {
+                Ok(job) => {
+                    if let Some(id) = job.and_then(|job| job.snapshot(project)) {
+                        return Ok(Some(id));
+                    }
+                }
+                Err(error) if error.is_damaged_file() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Names of all projects that have a snapshot, sorted. Jobs that are damaged are passed over:
