@@ -8,7 +8,7 @@ use super::environment::{self, Globals, date, host, identity_of, now, user};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
-use super::output::{Output, count, size};
+use super::output::{Output, count, counted, size};
 use super::{Command, Layer};
 use crate::ops::backup::{BackupOptions, ProjectReport, ProjectSource, backup};
 use crate::ops::write_snapshot::SnapshotLabels;
@@ -66,7 +66,7 @@ impl Command for Backup {
                     format!("{file}: project.{name}: {error}"),
                 )
             })?;
-            warn_idle_excludes(&selection, name);
+            warn_idle_excludes(&selection, name, output.is_json());
             let bytes =
                 |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
             let stat_index = environment::stat_index_path(&repository, name, &context);
@@ -119,9 +119,9 @@ fn unknown_project(found: &environment::FoundProjectFile, wanted: &str) -> Failu
     Failure::new(Exit::Usage, "unknown_project", message)
 }
 
-fn warn_idle_excludes(selection: &Selection, project: &str) {
+fn warn_idle_excludes(selection: &Selection, project: &str, is_json: bool) {
     use crate::base::monitor::Monitor;
-    let messages = Messages::new(false, false);
+    let messages = Messages::new(is_json, false);
     for pattern in selection.idle_excludes() {
         let text = String::from_utf8_lossy(pattern.text()).into_owned();
         messages.note(format_args!(
@@ -180,9 +180,9 @@ fn print(
             count(tree.files_unmodified)
         ),
         format!(
-            "  in all   {} files, {} directories, {}",
-            count(files),
-            count(counts.directories),
+            "  in all   {}, {}, {}",
+            counted(files, "file", "files"),
+            counted(counts.directories, "directory", "directories"),
             size(counts.size_bytes)
         ),
         format!(

@@ -4,7 +4,7 @@ use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::fsck::{check, exit_of, finding_record, summary_record};
-use super::output::{Output, count, size};
+use super::output::{Output, count, counted, size};
 use super::{Command, Layer};
 use crate::ops::fsck::{Depth, FsckReport};
 
@@ -67,11 +67,11 @@ fn print(output: &mut Output, report: &FsckReport, depth: Depth) -> std::io::Res
     output.line(format!("{verdict} ({what}).").as_bytes())?;
     output.line(
         format!(
-            "  {} jobs, {} snapshots, {} objects in {} packs, {}",
-            count(report.jobs),
-            count(report.snapshots),
-            count(report.objects),
-            count(report.packs),
+            "  {}, {}, {} in {}, {}",
+            counted(report.jobs, "job", "jobs"),
+            counted(report.snapshots, "snapshot", "snapshots"),
+            counted(report.objects, "object", "objects"),
+            counted(report.packs, "pack", "packs"),
             size(report.pack_bytes)
         )
         .as_bytes(),

@@ -60,8 +60,7 @@ pub fn runup() -> clap::Command {
         .after_help(after)
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true);
+        .arg_required_else_help(true);
     ALL.iter().fold(command, |command, listed| command.subcommand((listed.clap)(listed.name)))
 }
 

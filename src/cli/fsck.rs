@@ -52,7 +52,8 @@ pub(super) fn check(
 ) -> Result<FsckReport, Failure> {
     let repository = globals.open_repository()?;
     let workers = jobs.map_or_else(environment::threads, usize::from);
-    let messages = Messages::new(output.is_json(), globals.verbose);
+    // Findings are printed at the end, with the paths that they affect.
+    let messages = Messages::new(output.is_json(), globals.verbose).without_problems();
     let report = fsck(&repository, &FsckOptions { depth, workers }, &messages);
     messages.finish();
     Ok(report?)

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::environment::{Globals, date};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, shown};
 use super::{Command, Layer};
 use crate::format::compress::Compression;
 use crate::format::project_file::ProjectFile;
@@ -52,9 +52,9 @@ impl Command for Init {
             });
             output.record(&record, false)?;
         } else {
-            output.line(format!("Repository made in {}", path.display()).as_bytes())?;
+            output.line(format!("Repository made in {}", shown(&path)).as_bytes())?;
             if let Some(path) = written {
-                let path = path.display();
+                let path = shown(&path);
                 output.line(format!("{path} written: say there what to back up").as_bytes())?;
             }
         }

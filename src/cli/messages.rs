@@ -37,6 +37,7 @@ pub(super) struct Messages {
     is_json: bool,
     is_verbose: bool,
     has_progress: bool,
+    has_problems: bool,
     problems: AtomicU64,
     paths: AtomicU64,
     bytes: AtomicU64,
@@ -52,11 +53,17 @@ impl Messages {
             is_json,
             is_verbose,
             has_progress: !is_json && !is_verbose && io::stderr().is_terminal(),
+            has_problems: true,
             problems: AtomicU64::new(0),
             paths: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             shown: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Keeps problems and notes to itself, for commands that print them as data.
+    pub(super) fn without_problems(self) -> Self {
+        Self { has_problems: false, ..self }
     }
 
     /// How many problems there were.
@@ -124,6 +131,9 @@ impl Monitor for Messages {
 
     fn problem(&self, problem: Problem) {
         self.problems.fetch_add(1, Ordering::Relaxed);
+        if !self.has_problems {
+            return;
+        }
         if self.is_json {
             let item = PathText::new(&problem.subject);
             let record = json!({
@@ -141,6 +151,9 @@ impl Monitor for Messages {
     }
 
     fn note(&self, message: fmt::Arguments<'_>) {
+        if !self.has_problems {
+            return;
+        }
         if self.is_json {
             let message = message.to_string();
             self.say(&json!({"message_type": "note", "message": message}).to_string());

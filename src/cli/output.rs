@@ -124,6 +124,16 @@ pub(super) fn count(number: u64) -> String {
     shown
 }
 
+/// A number and what it counts, in the singular or plural.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// A path for people, without the `./` of one in the working directory.
+pub(super) fn shown(path: &std::path::Path) -> std::path::Display<'_> {
+    path.strip_prefix(".").unwrap_or(path).display()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

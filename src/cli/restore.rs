@@ -13,13 +13,14 @@ use super::messages::Messages;
 use super::output::{Output, count, size};
 use super::{Command, Layer};
 use crate::base::id::Id;
+use crate::format::project_file::ProjectFile;
 use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
 use crate::repository::{Repository, RevisionError};
 
 /// Arguments of `runup restore`.
 #[derive(Debug, clap::Args)]
 pub struct Restore {
-    /// The project to restore [default: all]
+    /// The project to restore [default: all of runup.yaml; without one, all of the repository]
     #[arg(value_name = "PROJECT")]
     project: Option<String>,
     /// Restore the state as of this job [default: the latest]
@@ -51,7 +52,7 @@ impl Command for Restore {
         let path = globals.repository_path(found.as_ref().map(|found| &found.file));
         let repository = Repository::open(&path)?;
         let _session = repository.read_session()?;
-        let chosen = self.choose(&repository)?;
+        let chosen = self.choose(&repository, found.as_ref().map(|found| &found.file))?;
         let to = self.location.as_deref().unwrap_or(&context);
         self.check_target(&path)?;
         let jobs = self.jobs.or(found.and_then(|found| found.file.jobs));
@@ -60,6 +61,7 @@ impl Command for Restore {
         let mut exit = Exit::Done;
         for (project, job, id) in chosen {
             if !self.force && !self.ask(&project, job, to)? {
+                exit = exit.and(Exit::Failed);
                 continue;
             }
             let started = Instant::now();
@@ -97,7 +99,11 @@ fn exit_of(report: &RestoreReport, problems: u64) -> Exit {
 
 impl Restore {
     /// The projects to restore, each with its job and snapshot.
-    fn choose(&self, repository: &Repository) -> Result<Vec<(String, u64, Id)>, Failure> {
+    fn choose(
+        &self,
+        repository: &Repository,
+        file: Option<&ProjectFile>,
+    ) -> Result<Vec<(String, u64, Id)>, Failure> {
         let newest = repository.job_numbers()?.last().copied().unwrap_or(0);
         if newest == 0 {
             let message = "there is no backup yet: `runup backup` makes one";
@@ -105,9 +111,22 @@ impl Restore {
         }
         let number = self.job.unwrap_or(newest);
         let mut chosen = Vec::new();
+        let known = repository.projects()?;
         let names = match &self.project {
-            Some(project) => vec![project.clone()],
-            None => repository.projects()?.into_iter().collect(),
+            Some(project) if known.contains(project) => vec![project.clone()],
+            Some(project) => {
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                let message = format!(
+                    "no project {project:?} in the repository: there is {known}; --job N chooses \
+                     a job"
+                );
+                return Err(Failure::new(Exit::Usage, "unknown_project", message));
+            }
+            // Others were put there by other means, and may go to other places.
+            None => known
+                .into_iter()
+                .filter(|name| file.is_none_or(|file| file.project(name).is_some()))
+                .collect(),
         };
         for project in names {
             let found = match self.job {
@@ -158,9 +177,14 @@ impl Restore {
         eprint!("Restore {project} as of job {job} to {}{clears}? [Y/n] ", to.display());
         std::io::stderr().flush()?;
         let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
+        // The end of input is no answer, and so no consent.
+        let is_answer = std::io::stdin().lock().read_line(&mut answer)? > 0;
         let answer = answer.trim().to_lowercase();
-        Ok(matches!(answer.as_str(), "" | "y" | "yes"))
+        let is_yes = is_answer && matches!(answer.as_str(), "" | "y" | "yes");
+        if !is_yes {
+            eprintln!("{project}: not restored");
+        }
+        Ok(is_yes)
     }
 }
 

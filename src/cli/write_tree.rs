@@ -115,7 +115,7 @@ impl WriteTree {
             includes,
             excludes,
             one_file_system: self.one_file_system,
-            repository: own,
+            own: own.map(|own| (own, "the repository itself")).into_iter().collect(),
             stat_index: None,
             stat_index_writer: None,
             previous: None,

@@ -201,13 +201,17 @@ impl Attempt<'_> {
                 })
                 .ok()
         });
+        let repository = self.options.repository.map(|own| (own, "the repository itself"));
+        // It changes while it is being read, and is of no use to anybody else.
+        let cache = writer.as_ref().and_then(StatIndexWriter::directory);
+        let cache = cache.map(|own| (own, "the cache of the repository"));
         let source = TreeSource {
             context: project.context.clone(),
             selection: &project.selection,
             includes: project.includes.clone(),
             excludes: project.excludes.clone(),
             one_file_system: project.one_file_system,
-            repository: self.options.repository,
+            own: repository.into_iter().chain(cache).collect(),
             stat_index: stat_index.as_ref(),
             stat_index_writer: writer.as_ref(),
             previous: parent_tree.map(|snapshot| (self.repository.store(), snapshot.root.tree)),

@@ -18,7 +18,7 @@ use crate::base::id::Id;
 use crate::base::time::FileTime;
 use crate::format::codec::{DecodeError, Reader, put_bytes, put_signed, put_varint};
 use crate::format::tree::{Entry, Node};
-use crate::os::{FileKind, Mapped, Status};
+use crate::os::{FileIdentity, FileKind, Mapped, Status, status_of};
 
 const MAGIC: &[u8; 8] = b"RunUpSt1";
 /// Where table and binding begin.
@@ -206,6 +206,12 @@ impl StatIndexWriter {
         let offset = MAGIC.len() as u64;
         let state = State { file, offset, table: Vec::new(), failed: None };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state), scanned })
+    }
+
+    /// The directory that it is written to.
+    pub fn directory(&self) -> Option<FileIdentity> {
+        let directory = File::open(self.path.parent()?).ok()?;
+        status_of(&directory).ok().map(|status| status.identity())
     }
 
     fn temporary(&self) -> PathBuf {

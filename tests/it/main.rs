@@ -11,6 +11,7 @@ mod crash;
 mod damage;
 mod floors;
 mod format_page;
+mod hostile;
 mod porcelain;
 mod protocol_model;
 mod readme;

@@ -234,3 +234,38 @@ fn help_says_what_a_command_does() {
     let help = sandbox.run("runup-fsck --help").succeeds().stdout();
     assert!(help.starts_with("Read and verify everything stored"), "{help}");
 }
+
+#[test]
+fn the_cache_of_the_repository_is_not_backed_up() {
+    let sandbox = Sandbox::with_projects(APP);
+    sandbox.write("a", b"1");
+    for job in 1..3 {
+        let script = "RUNUP_CACHE_DIR=$PWD/home/.cache runup backup --json";
+        assert_eq!(sandbox.run(script).succeeds().record()["job"], job);
+    }
+    let names = sandbox.run("runup-ls-tree -r --name-only app").succeeds().stdout();
+    assert_eq!(names, "a\nrunup.yaml\n");
+}
+
+#[test]
+fn a_restore_of_all_is_of_what_the_project_file_names() {
+    let sandbox = Sandbox::with_projects(APP);
+    sandbox.write("a", b"1");
+    sandbox.write("../elsewhere/stray", b"2");
+    sandbox.run("runup backup").succeeds();
+    sandbox.run("runup-write-tree ../elsewhere | runup-write-snapshot --project hand").succeeds();
+    sandbox.run("runup restore --force").succeeds();
+    assert!(!sandbox.exists("stray"));
+    let ran = sandbox.run("runup restore --force nosuch").exits(2);
+    assert!(ran.stderr().contains("there is app, hand"), "{}", ran.stderr());
+    let ran = sandbox.run("echo changed > a; runup-checkout app --plain --to .").exits(3);
+    assert!(ran.stderr().contains("--force"), "{}", ran.stderr());
+}
+
+#[test]
+fn an_include_in_a_pseudo_file_system_is_told() {
+    let sandbox = Sandbox::with_projects("  app:\n    include: [/proc/sys/net/core, a]\n");
+    sandbox.write("a", b"1");
+    let ran = sandbox.run("runup backup").exits(3);
+    assert!(ran.stderr().contains("pseudo file system"), "{}", ran.stderr());
+}

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::{Checkout, CheckoutError};
 use crate::base::monitor::{Action, Problem};
 use crate::store::ReadError;
-use crate::target::{NotKept, TargetError};
+use crate::target::{NotKept, Overwrite, TargetError};
 
 /// Figures of a checkout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +87,12 @@ impl Checkout<'_> {
         if matches!(error, TargetError::NoSpace { .. }) {
             return Err(error.into());
         }
-        let message = crate::ops::with_causes(&error);
+        let message = match (&error, self.request.overwrite) {
+            (TargetError::Occupied { .. }, Overwrite::Never) => {
+                "something that differs stands there: --force replaces it".to_owned()
+            }
+            _ => crate::ops::with_causes(&error),
+        };
         self.fail("not_restored", path, message);
         Ok(())
     }

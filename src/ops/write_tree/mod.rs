@@ -48,8 +48,8 @@ pub struct TreeSource<'a> {
     pub excludes: Vec<Vec<u8>>,
     /// Whether directories on other file systems are left out.
     pub one_file_system: bool,
-    /// The repository itself, which is never stored.
-    pub repository: Option<FileIdentity>,
+    /// Directories of RunUp's own, which are never stored, and what each is.
+    pub own: Vec<(FileIdentity, &'static str)>,
     /// What the last scan saw.
     pub stat_index: Option<&'a StatIndex>,
     /// Where what this scan sees is kept.

@@ -38,6 +38,10 @@ struct Place {
     descriptor: Arc<OwnedFd>,
     verdict: Verdict,
     dev: u64,
+    /// Whether it is what an include names, or a way there, rather than below one.
+    is_asked_for: bool,
+    /// Whether another file system begins here.
+    is_mount: bool,
 }
 
 /// What was seen before in one directory, passed through in order of names.
@@ -277,16 +281,23 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
                 return None;
             }
         };
-        if self.scan.source.repository == Some(status.identity()) {
-            self.scan.skip(path, "the repository itself");
+        let own = self.scan.source.own.iter().find(|(own, _)| *own == status.identity());
+        if let Some((_, what)) = own {
+            self.scan.skip(path, what);
             return None;
         }
         if self.depth >= DEPTH_MAX {
             self.scan.fail("too_deep", path, format!("more than {DEPTH_MAX} levels deep"));
             return None;
         }
-        let child =
-            Place { root: place.root, descriptor: Arc::new(descriptor), verdict, dev: status.dev };
+        let child = Place {
+            root: place.root,
+            descriptor: Arc::new(descriptor),
+            verdict,
+            dev: status.dev,
+            is_asked_for: place.verdict != Verdict::Take,
+            is_mount: status.dev != place.dev,
+        };
         Some((child, status, path.to_vec()))
     }
 
@@ -322,17 +333,22 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
     }
 
     /// Whether what is in a directory is wanted, given the file system it lies on.
+    ///
+    /// A mount point that an include names is entered; one below an include only if it may be.
     fn is_entered(&self, place: &Place, path: &[u8]) -> bool {
-        let (_, name) = crate::base::path::split_last(path);
-        let parent = status_at(&place.descriptor, b"..").map(|status| status.dev);
-        if name.is_empty() || parent.is_ok_and(|dev| dev == place.dev) {
+        if place.verdict != Verdict::Take || !(place.is_asked_for || place.is_mount) {
             return true;
         }
         if is_pseudo_filesystem(&place.descriptor).unwrap_or(false) {
-            self.scan.skip(path, "pseudo file system");
+            if place.is_asked_for {
+                let reason = "a pseudo file system, which holds nothing that could be kept".into();
+                self.scan.fail("pseudo_file_system", path, reason);
+            } else {
+                self.scan.skip(path, "pseudo file system");
+            }
             return false;
         }
-        if self.scan.source.one_file_system {
+        if self.scan.source.one_file_system && !place.is_asked_for {
             self.scan.skip(path, "other file system");
             return false;
         }
@@ -450,5 +466,13 @@ fn open_root(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let descriptor = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
     let status = status_of(&descriptor)?;
-    Ok((Place { root, descriptor: Arc::new(descriptor), verdict, dev: status.dev }, status))
+    let place = Place {
+        root,
+        descriptor: Arc::new(descriptor),
+        verdict,
+        dev: status.dev,
+        is_asked_for: true,
+        is_mount: false,
+    };
+    Ok((place, status))
 }
