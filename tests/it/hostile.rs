@@ -737,7 +737,7 @@ fn what_a_snapshot_says_of_its_backup_is_not_believed() {
         let bad = RootRecord { context: BytesText::new(context), ..root(tree) };
         // Refused, or of no consequence.
         ground.attack(&bad, |_, outcome| {
-            assert!(outcome.is_hostile() || outcome.problems.is_empty())
+            assert!(outcome.is_hostile() || outcome.problems.is_empty());
         });
     }
     let skipped = |path: &[u8]| Skipped { path: BytesText::new(path), reason: "unreadable".into() };
