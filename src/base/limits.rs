@@ -24,6 +24,9 @@ pub const FRAME_BYTES_MAX: usize = FRAME_OBJECT_BYTES_MAX + (1 << 20);
 pub const PACK_BYTES_TARGET: u64 = 64 << 20;
 /// Bytes of one aligned piece of a long object that has a chaining value.
 pub const PIECE_BYTES: usize = 1 << 20;
+/// Most bytes of an object: 16 TiB, as much as ext4 keeps in a file. To prove a list of nothing but
+/// zeros means to hash as many bytes as it claims.
+pub const OBJECT_BYTES_MAX: u64 = 1 << 44;
 /// Shortest run of zero bytes that is a hole.
 pub const HOLE_BYTES_MIN: u64 = 64 << 10;
 /// Holes begin and end at multiples of this.

@@ -39,6 +39,7 @@ impl Command for Backup {
     const NAME: &'static str = "backup";
     const ABOUT: &'static str = "Back up the projects of runup.yaml";
     const LAYER: Layer = Layer::Porcelain;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let started = Instant::now();

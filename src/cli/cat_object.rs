@@ -156,7 +156,7 @@ fn find(repository: &Repository, object: &[u8]) -> Result<Option<(Id, Found)>, F
         Ok(resolved) => resolved.id,
         // A whole id, or digits, that nothing answers to is an answer: no such object.
         Err(RevisionError::Unknown { revision }) => {
-            let is_hex = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_hex = revision.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             let is_digits = is_hex && (4..=64).contains(&revision.len());
             return match is_digits {
                 true => Ok(None),

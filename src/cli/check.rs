@@ -23,6 +23,7 @@ impl Command for Check {
     const NAME: &'static str = "check";
     const ABOUT: &'static str = "Check that the repository is sound";
     const LAYER: Layer = Layer::Porcelain;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let depth = if self.read_data { Depth::ReadData } else { Depth::Structure };

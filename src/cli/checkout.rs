@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::environment::{self, Globals, zone};
+use super::environment::{self, Globals, is_inside, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
@@ -55,6 +55,7 @@ impl Command for Checkout {
     const NAME: &'static str = "checkout";
     const ABOUT: &'static str = "Write the files of a snapshot or tree to a directory";
     const LAYER: Layer = Layer::Plumbing;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();
@@ -75,6 +76,10 @@ impl Command for Checkout {
         };
         let paths = self.wanted()?;
         let is_all = paths.is_empty();
+        if is_inside(&self.to, std::path::Path::new(repository.location())) {
+            let message = format!("{}: inside the repository", self.to.display());
+            return Err(Failure::new(Exit::Usage, "bad_location", message));
+        }
         std::fs::create_dir_all(&self.to)
             .map_err(|error| Failure::io(&self.to.display().to_string(), &error))?;
         let request = CheckoutRequest {
@@ -161,6 +166,7 @@ impl From<CheckoutError> for Failure {
             CheckoutError::Target(error) => error.into(),
             CheckoutError::Read(error) => error.into(),
             CheckoutError::Hostile { .. } => Self::new(Exit::Hostile, "hostile", error.to_string()),
+            CheckoutError::Thread(error) => Self::io("cannot start a thread", &error),
             CheckoutError::Cancelled => Self::interrupted(),
         }
     }

@@ -177,6 +177,17 @@ fn read_project_file(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a place that need not exist lies in a directory, whatever links lead there.
+pub(super) fn is_inside(place: &Path, directory: &Path) -> bool {
+    let existing = |path: &Path| match path.as_os_str().is_empty() {
+        true => std::fs::canonicalize("."),
+        false => std::fs::canonicalize(path),
+    };
+    let real = place.ancestors().find_map(|ancestor| existing(ancestor).ok());
+    let directory = std::fs::canonicalize(directory).ok();
+    real.zip(directory).is_some_and(|(real, directory)| real.starts_with(directory))
+}
+
 /// What tells the repository's directory from every other.
 pub(super) fn identity_of(path: &Path) -> Option<FileIdentity> {
     let directory = std::fs::File::open(path).ok()?;

@@ -171,6 +171,7 @@ fn of_repository(error: &RepositoryError) -> (Exit, &'static str) {
         RepositoryError::Write(error) => of_write(error),
         RepositoryError::Control { .. } => (Exit::Damaged, "damaged_file"),
         RepositoryError::Snapshot { .. } => (Exit::Damaged, "damaged_object"),
+        RepositoryError::Invalid { .. } => (Exit::Usage, "bad_snapshot"),
         RepositoryError::Fenced => (Exit::Failed, "fenced"),
         RepositoryError::Incomplete { .. } => (Exit::Failed, "incomplete_tree"),
     }

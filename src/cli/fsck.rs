@@ -29,6 +29,7 @@ impl Command for Fsck {
     const NAME: &'static str = "fsck";
     const ABOUT: &'static str = "Read and verify everything stored";
     const LAYER: Layer = Layer::Plumbing;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let depth = if self.structure { Depth::Structure } else { Depth::ReadData };

@@ -56,6 +56,10 @@ pub trait Command: Args {
     /// Which layer it belongs to.
     const LAYER: Layer;
 
+    /// Whether an interrupt is noticed while it works, and ends it in good order. One that waits
+    /// for standard input is better ended at once.
+    const ENDS_IN_ORDER: bool = false;
+
     /// Does it.
     ///
     /// # Errors
@@ -117,7 +121,9 @@ pub(crate) fn run_matches<C: Command>(matches: &ArgMatches, globals: &ArgMatches
     let is_plain = matches.try_get_one::<bool>("plain").ok().flatten().copied().unwrap_or(false);
     let is_json = wants_json(C::LAYER, is_plain, globals.json);
     let mut output = Output::new(is_json, messages::is_cancelled);
-    messages::listen_for_interrupts();
+    if C::ENDS_IN_ORDER {
+        messages::listen_for_interrupts();
+    }
     let done = command.run(&globals, &mut output).and_then(|exit| {
         output.flush()?;
         Ok(exit)

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::environment::{self, Globals, identity_of};
+use super::environment::{self, Globals, identity_of, is_inside};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::{Output, count, size};
 use super::{Command, Layer};
 use crate::base::id::Id;
-use crate::format::project_file::ProjectFile;
+use crate::format::project_file::{Project, ProjectFile};
+use crate::format::snapshot::Snapshot;
 use crate::ops::restore::{RestoreReport, RestoreRequest, restore};
 use crate::repository::{Repository, RevisionError};
 
@@ -44,6 +45,7 @@ impl Command for Restore {
     const NAME: &'static str = "restore";
     const ABOUT: &'static str = "Restore projects to their state as of a job";
     const LAYER: Layer = Layer::Porcelain;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();
@@ -55,7 +57,7 @@ impl Command for Restore {
         let chosen = self.choose(&repository, found.as_ref().map(|found| &found.file))?;
         let to = self.location.as_deref().unwrap_or(&context);
         self.check_target(&path)?;
-        let jobs = self.jobs.or(found.and_then(|found| found.file.jobs));
+        let jobs = self.jobs.or(found.as_ref().and_then(|found| found.file.jobs));
         let workers = jobs.map_or_else(environment::threads, usize::from);
         let messages = Messages::new(output.is_json(), globals.verbose);
         let mut exit = Exit::Done;
@@ -66,6 +68,8 @@ impl Command for Restore {
             }
             let started = Instant::now();
             let snapshot = repository.snapshot(&id)?;
+            let own = found.as_ref().and_then(|found| found.file.project(&project));
+            self.check_absolute_includes(&project, &snapshot, own)?;
             let request = RestoreRequest {
                 snapshot: &snapshot,
                 to,
@@ -160,11 +164,30 @@ impl Restore {
             Ok(status) if !status.is_dir() => return refuse("not a directory"),
             _ => {}
         }
-        let inside = std::path::absolute(location)
-            .ok()
-            .zip(std::fs::canonicalize(repository).ok())
-            .is_some_and(|(location, repository)| location.starts_with(repository));
-        if inside { refuse("inside the repository") } else { Ok(()) }
+        if is_inside(location, repository) { refuse("inside the repository") } else { Ok(()) }
+    }
+
+    /// Lets nothing but runup.yaml decide what is written outside the context: whoever can write to
+    /// the repository could otherwise choose any place.
+    fn check_absolute_includes(
+        &self,
+        project: &str,
+        snapshot: &Snapshot,
+        own: Option<&Project>,
+    ) -> Result<(), Failure> {
+        let is_own = |path: &String| own.is_some_and(|own| own.include.contains(path));
+        let includes = snapshot.root.includes.iter().map(|include| &include.path);
+        let alien = includes.filter(|path| path.starts_with('/')).find(|path| !is_own(path));
+        match alien.filter(|_| self.location.is_none()) {
+            None => Ok(()),
+            Some(path) => {
+                let message = format!(
+                    "{project}: the snapshot includes {path:?}, which runup.yaml does not: use \
+                     --location, or include it there"
+                );
+                Err(Failure::new(Exit::Hostile, "absolute_include", message))
+            }
+        }
     }
 
     #[expect(clippy::print_stderr, reason = "a question is no data")]

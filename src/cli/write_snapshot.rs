@@ -119,7 +119,7 @@ impl WriteSnapshot {
                 Node::Directory { .. } => counts.directories += 1,
                 Node::File { size_bytes, .. } => {
                     counts.files += 1;
-                    counts.size_bytes += size_bytes;
+                    counts.size_bytes = counts.size_bytes.saturating_add(size_bytes);
                 }
                 Node::Symlink { .. } => counts.symlinks += 1,
                 _ => counts.others += 1,

@@ -56,6 +56,7 @@ impl Command for WriteTree {
     const NAME: &'static str = "write-tree";
     const ABOUT: &'static str = "Store a directory as a tree";
     const LAYER: Layer = Layer::Plumbing;
+    const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::closure::first_absent;
+use super::restore::selection_of;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::snapshot::{RootRecord, Snapshot};
@@ -60,6 +61,12 @@ pub struct WrittenSnapshot {
     pub parent: Option<Id>,
 }
 
+/// Refuses what no reader would take: the record may come from anywhere.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    let snapshot = Snapshot::decode(bytes).map_err(|error| error.to_string())?;
+    selection_of(&snapshot).map(|_| ()).map_err(|error| error.to_string())
+}
+
 /// Stores a snapshot of a tree that is stored already, and publishes it as a job of its own.
 ///
 /// # Errors
@@ -77,6 +84,7 @@ pub fn write_snapshot(
     }
     let parent = repository.parent_of_next(&labels.project)?;
     let bytes = labels.snapshot(root, parent).encode();
+    check(&bytes).map_err(|what| RepositoryError::Invalid { what })?;
     let options = InsertOptions { workers: 1, compression: repository.config().compression() };
     let inserter = Inserter::new(repository.store(), session.id(), options);
     let (id, _) = inserter.run_one(|worker| put_any(worker, Kind::Snapshot, &bytes))?;

@@ -98,6 +98,12 @@ pub enum RepositoryError {
     /// The session was fenced by a prune before it could publish.
     #[error("the session was fenced by a prune that could not wait for it")]
     Fenced,
+    /// What was to be published is no snapshot that could be restored.
+    #[error("not a snapshot that could be restored: {what}")]
+    Invalid {
+        /// What is wrong with it.
+        what: String,
+    },
     /// What a snapshot would refer to is not there, or condemned.
     #[error("{what} {id} is not in the repository, or about to be pruned: store it again first")]
     Incomplete {

@@ -88,6 +88,7 @@ impl ReadError {
         matches!(
             self,
             Self::Missing { .. }
+                | Self::TooLong { .. }
                 | Self::Damaged { .. }
                 | Self::WrongKind { .. }
                 | Self::File { .. }

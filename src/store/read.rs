@@ -15,7 +15,9 @@ use super::{ReadError, Store};
 use crate::base::hash::{PieceTree, object_id, piece_value};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::limits::{FRAME_OBJECT_BYTES_MAX, METADATA_BYTES_MAX, PIECE_BYTES};
+use crate::base::limits::{
+    FRAME_OBJECT_BYTES_MAX, METADATA_BYTES_MAX, OBJECT_BYTES_MAX, PIECE_BYTES,
+};
 use crate::format::codec::DecodeError;
 use crate::format::index::{PackRecord, Place};
 use crate::format::list::{List, Section, Segment, decode_segment_page, decode_value_page};
@@ -145,9 +147,17 @@ impl Store {
         self.stream_stored(id, kind, &stored, &mut |span| {
             match span {
                 Span::Bytes(span) => bytes.extend_from_slice(span),
-                Span::Zeros(count) => bytes.resize(bytes.len() + count as usize, 0),
+                // A MiB of zeros stands in no metadata; a list that claims many costs nothing to store.
+                Span::Zeros(_) => return Err(io::ErrorKind::InvalidData.into()),
             }
             Ok(())
+        })
+        .map_err(|error| match error {
+            ReadError::Sink(_) => {
+                let source = DecodeError { what: "metadata of zeros", offset: 0 };
+                ReadError::Damaged { id: *id, kind, file: "its list".into(), source }
+            }
+            other => other,
         })?;
         Ok(bytes)
     }
@@ -263,6 +273,10 @@ impl LongReader<'_> {
     }
 
     fn prove(&self) -> Result<(), ReadError> {
+        let length_bytes = self.list.length_bytes;
+        if length_bytes > OBJECT_BYTES_MAX {
+            return Err(ReadError::TooLong { id: self.id, kind: self.kind, length_bytes });
+        }
         let piece_bytes = PIECE_BYTES as u64;
         let mut values = Values::new(self);
         let mut tree = PieceTree::new(self.kind);

@@ -58,7 +58,6 @@ enum End {
     Done(CheckoutReport),
     Hostile,
     Damaged,
-    #[expect(dead_code, reason = "told by an assertion that fails")]
     Failed(String),
 }
 
@@ -73,6 +72,7 @@ impl Outcome {
     fn report(&self) -> &CheckoutReport {
         match &self.end {
             End::Done(report) => report,
+            End::Failed(message) => panic!("failed: {message}"),
             other => panic!("not done: {other:?}"),
         }
     }
@@ -311,7 +311,7 @@ fn snapshot(root: RootRecord) -> Snapshot {
 
 /// Trees that no backup makes, as bytes.
 fn hostile_trees(file: &Node) -> Vec<Vec<u8>> {
-    let named = |name: &[u8]| entry(name, file.clone());
+    let file_called = |name: &[u8]| entry(name, file.clone());
     let long = [b'x'; 256];
     let names: [&[u8]; 12] = [
         b"",
@@ -327,26 +327,27 @@ fn hostile_trees(file: &Node) -> Vec<Vec<u8>> {
         b"\0",
         &long,
     ];
-    let mut trees: Vec<Vec<u8>> = names.iter().map(|name| tree::encode(&[named(name)])).collect();
+    let mut trees: Vec<Vec<u8>> =
+        names.iter().map(|name| tree::encode(&[file_called(name)])).collect();
     // What is harmless comes first, so that a tree used before it was read whole would show.
-    trees.extend(names.iter().map(|name| tree::encode(&[named(b"!"), named(name)])));
-    trees.push(tree::encode(&[named(b"a"), named(b"a")]));
-    trees.push(tree::encode(&[link("a", b"../canary"), named(b"a")]));
-    trees.push(tree::encode(&[named(b"b"), named(b"a")]));
+    trees.extend(names.iter().map(|name| tree::encode(&[file_called(b"!"), file_called(name)])));
+    trees.push(tree::encode(&[file_called(b"a"), file_called(b"a")]));
+    trees.push(tree::encode(&[link("a", b"../canary"), file_called(b"a")]));
+    trees.push(tree::encode(&[file_called(b"b"), file_called(b"a")]));
     for target in [&b""[..], b"a\0b", &[b'x'; 4096]] {
         trees.push(tree::encode(&[link("a", target)]));
     }
-    let mut mode = named(b"a");
+    let mut mode = file_called(b"a");
     mode.metadata.mode = 0o10000;
     trees.push(tree::encode(&[mode]));
-    let mut time = named(b"a");
+    let mut time = file_called(b"a");
     time.metadata.mtime.nanoseconds = 1_000_000_000;
     trees.push(tree::encode(&[time]));
-    let mut twice = named(b"a");
+    let mut twice = file_called(b"a");
     let xattr = Xattr { name: b"user.a"[..].into(), value: XattrValue::Inline(b"1"[..].into()) };
     twice.metadata.xattrs = vec![xattr.clone(), xattr];
     trees.push(tree::encode(&[twice]));
-    let sound = tree::encode(&[named(b"a")]);
+    let sound = tree::encode(&[file_called(b"a")]);
     for length in 1..sound.len() {
         trees.push(sound[..length].to_vec());
     }
@@ -868,4 +869,33 @@ fn a_group_count_past_all_memory_is_refused() {
         let links = ground.put_one(Kind::Links, &bytes);
         ground.attack(&with_links(tree, links), |_, outcome| assert!(outcome.is_hostile()));
     }
+}
+
+#[test]
+fn each_file_of_a_group_that_lies_has_its_own_bytes() {
+    let ground = Ground::new();
+    let tree = ground.put_tree(&[ground.file("ga", b"one"), ground.file("gb", b"two!")]);
+    let group = ["ga", "gb"].map(|path| path.as_bytes().into()).to_vec();
+    let links = ground.put_one(Kind::Links, &links::encode(vec![group]));
+    ground.attack(&with_links(tree, links), |way, _| {
+        for (name, bytes) in [("ga", &b"one"[..]), ("gb", b"two!")] {
+            assert_eq!(fs::read(ground.target().join(name)).unwrap(), bytes, "{way:?}");
+        }
+    });
+}
+
+#[test]
+fn an_inode_shared_with_the_outside_is_left_alone() {
+    let ground = Ground::new();
+    let tree = ground.put_tree(&[ground.file("shared", b"same"), ground.file("x", b"same")]);
+    let group = ["shared", "x"].map(|path| path.as_bytes().into()).to_vec();
+    let links = ground.put_one(Kind::Links, &links::encode(vec![group]));
+    let outside = ground.folder.path().join("outside-file");
+    fs::write(&outside, b"same").unwrap();
+    let mtime = fs::metadata(&outside).unwrap().modified().unwrap();
+    ground.plant();
+    fs::hard_link(&outside, ground.target().join("shared")).unwrap();
+    ground.send(&with_links(tree, links), Way::Replace);
+    assert_eq!(fs::metadata(&outside).unwrap().modified().unwrap(), mtime);
+    assert_eq!(fs::read(ground.target().join("x")).unwrap(), b"same");
 }

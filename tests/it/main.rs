@@ -6,6 +6,7 @@
     reason = "a test that fails should stop where it fails"
 )]
 
+mod bad_input;
 mod composition;
 mod crash;
 mod damage;

@@ -269,3 +269,23 @@ fn an_include_in_a_pseudo_file_system_is_told() {
     let ran = sandbox.run("runup backup").exits(3);
     assert!(ran.stderr().contains("pseudo file system"), "{}", ran.stderr());
 }
+
+#[test]
+fn only_the_project_file_decides_what_is_written_outside_the_context() {
+    let sandbox = Sandbox::with_projects("  app:\n    include: [a]\n");
+    sandbox.write("a", b"1");
+    sandbox.write("../victim/file", b"untouched");
+    let victim = sandbox.path("../victim").canonicalize().unwrap();
+    sandbox.write("../victim/later", b"mine");
+    let script = format!(
+        "runup-write-tree . --include {0} | runup-write-snapshot --project app",
+        victim.display()
+    );
+    sandbox.run(&script).succeeds();
+    let ran = sandbox.run("runup restore --force --clear-location").exits(13);
+    assert!(ran.stderr().contains("--location"), "{}", ran.stderr());
+    assert!(sandbox.exists("../victim/later"));
+    sandbox.run("runup restore --force --location ../out").succeeds();
+    sandbox.run("ln -s .runup link; runup restore -f --location link/inside").exits(2);
+    sandbox.run("runup-checkout app --to .runup/objects/inside").exits(2);
+}

@@ -10,7 +10,7 @@ use super::content::{holds, write_content};
 use super::{Checkout, CheckoutError, LoadedXattrs, Origin};
 use crate::base::id::Id;
 use crate::base::monitor::Action;
-use crate::base::path::join;
+use crate::base::path::{join, split_last};
 use crate::format::tree::{Entry, Node};
 use crate::os::{FileKind, Status};
 use crate::store::{Locality, ReadError};
@@ -147,7 +147,7 @@ fn restore(
     let metadata = &task.entry.metadata;
     let status = directory.status(name)?;
     let xattrs = LoadedXattrs::load(checkout.store, &metadata.xattrs)?;
-    if let Some(status) = status.filter(|status| may_be_kept(status, size_bytes, task.group)) {
+    if let Some(status) = status.filter(|status| may_be_kept(checkout, task, status, size_bytes)) {
         let (file, now) = directory.open_file_for_reading(name)?;
         if now.is_same_object(&status) && holds(&file, id, size_bytes) {
             let not_kept =
@@ -176,10 +176,22 @@ fn restore(
 
 /// Whether what stands there might be the file that is wanted. One that shares its inode with names
 /// that are none of its group is replaced, as it could not be changed alone.
-fn may_be_kept(status: &Status, size_bytes: u64, group: Option<usize>) -> bool {
-    status.kind == FileKind::File
-        && status.size_bytes == size_bytes
-        && (status.nlink == 1 || group.is_some())
+fn may_be_kept(checkout: &Checkout<'_>, task: &FileTask, status: &Status, size_bytes: u64) -> bool {
+    if status.kind != FileKind::File || status.size_bytes != size_bytes {
+        return false;
+    }
+    if status.nlink == 1 {
+        return true;
+    }
+    let members = task.group.and_then(|group| checkout.groups.members.get(group));
+    let has_inode = |path: &[u8]| {
+        let (directory, name) = split_last(path);
+        let found =
+            checkout.root.open_directory(directory).and_then(|directory| directory.status(name));
+        found.is_ok_and(|found| found.is_some_and(|found| found.identity() == status.identity()))
+    };
+    let names = members.into_iter().flatten().filter(|path| has_inode(path)).count();
+    u32::try_from(names) == Ok(status.nlink)
 }
 
 fn note_origin(checkout: &Checkout<'_>, task: &FileTask, identity: crate::os::FileIdentity) {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a hard link is made only to an inode that this checkout wrote or proved.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use super::{Checkout, CheckoutError, Groups, LoadedXattrs, Origin};
@@ -16,8 +16,20 @@ use crate::target::{LinkSource, Overwrite, SpecialNode, TargetDirectory, TargetE
 #[derive(Debug, Default)]
 pub(super) struct Later {
     links: Vec<(Vec<u8>, Entry)>,
-    specials: Vec<(Vec<u8>, Entry)>,
-    claimed: HashSet<usize>,
+    specials: Vec<(Vec<u8>, Entry, Option<usize>)>,
+    claimed: HashMap<usize, (Node, Metadata)>,
+}
+
+/// What an entry is to its group of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The first, which is written.
+    First,
+    /// Another name of the first.
+    Same,
+    /// Not the same as the first: the file changed during the backup, or the group lies. It is
+    /// written on its own, so that it has the bytes of its tree.
+    Different,
 }
 
 impl Groups {
@@ -33,50 +45,52 @@ impl Groups {
 }
 
 impl Later {
-    /// Whether the caller is the first of its group, and so the one who writes the file.
-    pub(super) fn claim(&mut self, group: usize) -> bool {
-        self.claimed.insert(group)
+    /// Says what an entry is to its group.
+    pub(super) fn claim(&mut self, group: usize, entry: &Entry) -> Claim {
+        match self.claimed.get(&group) {
+            None => {
+                self.claimed.insert(group, (entry.node.clone(), entry.metadata.clone()));
+                Claim::First
+            }
+            Some((node, metadata)) if (node, metadata) == (&entry.node, &entry.metadata) => {
+                Claim::Same
+            }
+            Some(_) => Claim::Different,
+        }
     }
 
     pub(super) fn link(&mut self, path: Vec<u8>, entry: Entry) {
         self.links.push((path, entry));
     }
 
-    pub(super) fn special(&mut self, path: Vec<u8>, entry: Entry) {
-        self.specials.push((path, entry));
+    pub(super) fn special(&mut self, path: Vec<u8>, entry: Entry, group: Option<usize>) {
+        self.specials.push((path, entry, group));
     }
 
     pub(super) fn run(self, checkout: &Checkout<'_>) -> Result<(), CheckoutError> {
         for (path, entry) in &self.links {
-            each(checkout, path, entry, hard_link)?;
+            each(checkout, path, |directory| hard_link(checkout, directory, path, entry))?;
         }
         let is_link = |entry: &Entry| matches!(entry.node, Node::Symlink { .. });
         let (symlinks, others): (Vec<_>, Vec<_>) =
-            self.specials.into_iter().partition(|(_, entry)| is_link(entry));
-        for (path, entry) in others.iter().chain(&symlinks) {
-            each(checkout, path, entry, special)?;
+            self.specials.into_iter().partition(|(_, entry, _)| is_link(entry));
+        for (path, entry, group) in others.iter().chain(&symlinks) {
+            each(checkout, path, |directory| special(checkout, directory, (path, *group), entry))?;
         }
         Ok(())
     }
 }
 
-type Make =
-    fn(&Checkout<'_>, &TargetDirectory, &[u8], &Entry) -> Result<Option<Action>, TargetError>;
-
 fn each(
     checkout: &Checkout<'_>,
     path: &[u8],
-    entry: &Entry,
-    make: Make,
+    make: impl FnOnce(&TargetDirectory) -> Result<Option<Action>, TargetError>,
 ) -> Result<(), CheckoutError> {
     if checkout.monitor.is_cancelled() {
         return Err(CheckoutError::Cancelled);
     }
     let (directory, _) = split_last(path);
-    let made = checkout
-        .root
-        .open_directory(directory)
-        .and_then(|directory| make(checkout, &directory, path, entry));
+    let made = checkout.root.open_directory(directory).and_then(|directory| make(&directory));
     match made {
         Ok(Some(action)) => {
             checkout.done(action, path, 0);
@@ -116,11 +130,11 @@ fn hard_link(
 fn special(
     checkout: &Checkout<'_>,
     directory: &TargetDirectory,
-    path: &[u8],
+    (path, group): (&[u8], Option<usize>),
     entry: &Entry,
 ) -> Result<Option<Action>, TargetError> {
     let (name, metadata) = (&entry.name, &entry.metadata);
-    if let (Some(_), Some(origin)) = (checkout.groups.of(path), checkout.groups.origin(path)) {
+    if let Some(origin) = group.and_then(|_| checkout.groups.origin(path)) {
         return link_special(checkout, directory, entry, &origin).map(Some);
     }
     let node = SpecialNode::from_node(&entry.node);
@@ -130,7 +144,7 @@ fn special(
     }
     let status = directory.status(name)?;
     if let Some(status) = status.filter(|status| is_there(directory, status, entry)) {
-        note_origin(checkout, path, name, status.identity());
+        note_origin(checkout, (path, group), name, status.identity());
         return Ok(Some(Action::Unchanged));
     }
     if status.is_some() && checkout.request.overwrite == Overwrite::Never {
@@ -151,13 +165,18 @@ fn special(
     })?;
     checkout.not_kept(path, not_kept);
     if let Some(made) = directory.status(name)? {
-        note_origin(checkout, path, name, made.identity());
+        note_origin(checkout, (path, group), name, made.identity());
     }
     Ok(Some(action(status.as_ref())))
 }
 
-fn note_origin(checkout: &Checkout<'_>, path: &[u8], name: &[u8], identity: FileIdentity) {
-    if let Some(group) = checkout.groups.of(path) {
+fn note_origin(
+    checkout: &Checkout<'_>,
+    (path, group): (&[u8], Option<usize>),
+    name: &[u8],
+    identity: FileIdentity,
+) {
+    if let Some(group) = group {
         let (directory, _) = split_last(path);
         let origin = Origin { directory: directory.into(), name: name.into(), identity };
         checkout.groups.set_origin(group, origin);

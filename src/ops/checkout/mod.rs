@@ -87,6 +87,9 @@ pub enum CheckoutError {
         /// The object.
         id: Id,
     },
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
     /// The user interrupted it.
     #[error("interrupted")]
     Cancelled,
@@ -144,6 +147,7 @@ struct Checkout<'a> {
 #[derive(Debug, Default)]
 struct Groups {
     by_path: HashMap<Box<[u8]>, usize>,
+    members: links::Groups,
     origins: Mutex<HashMap<usize, Origin>>,
 }
 
@@ -166,10 +170,10 @@ impl Groups {
             id,
         })?;
         let mut by_path = HashMap::new();
-        for (number, group) in groups.into_iter().enumerate() {
-            by_path.extend(group.into_iter().map(|path| (path, number)));
+        for (number, group) in groups.iter().enumerate() {
+            by_path.extend(group.iter().map(|path| (path.clone(), number)));
         }
-        Ok(Self { by_path, origins: Mutex::default() })
+        Ok(Self { by_path, members: groups, origins: Mutex::default() })
     }
 
     fn of(&self, path: &[u8]) -> Option<usize> {
@@ -184,7 +188,13 @@ impl LoadedXattrs {
     fn load(store: &Store, xattrs: &[Xattr]) -> Result<Self, ReadError> {
         let value = |xattr: &Xattr| match &xattr.value {
             XattrValue::Inline(value) => Ok(value.to_vec()),
-            XattrValue::Blob { id, .. } => store.read(id, Kind::Blob),
+            XattrValue::Blob { id, size_bytes } => {
+                let length_bytes = store.load(id, Kind::Blob)?.length_bytes();
+                if length_bytes != *size_bytes {
+                    return Err(ReadError::TooLong { id: *id, kind: Kind::Blob, length_bytes });
+                }
+                store.read(id, Kind::Blob)
+            }
         };
         let pair = |xattr: &Xattr| value(xattr).map(|value| (xattr.name.clone(), value));
         xattrs.iter().map(pair).collect::<Result<_, _>>().map(Self)

@@ -4,7 +4,7 @@
 //! metadata last, deepest first.
 
 use super::files::{self, FileTask};
-use super::later::Later;
+use super::later::{Claim, Later};
 use super::{BATCH_FILES, Checkout, CheckoutError, LoadedXattrs, Wanted};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -47,7 +47,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             match handle.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(done)) => done,
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(_) => Err(CheckoutError::Cancelled),
+                Err(error) => Err(CheckoutError::Thread(error)),
             }
         })
     }
@@ -129,17 +129,24 @@ impl<'c, 'a> Walk<'c, 'a> {
                 }
                 (Node::File { .. }, _) => {
                     let group = self.checkout.groups.of(&path);
-                    if group.is_some_and(|group| !self.later.claim(group)) {
-                        self.later.link(path, entry);
-                    } else {
-                        let directory = std::sync::Arc::clone(&directory);
-                        self.files.push(FileTask { directory, entry, group });
+                    match group.map(|group| self.later.claim(group, &entry)) {
+                        Some(Claim::Same) => self.later.link(path, entry),
+                        claim => {
+                            let group = group.filter(|_| claim == Some(Claim::First));
+                            let directory = std::sync::Arc::clone(&directory);
+                            self.files.push(FileTask { directory, entry, group });
+                        }
                     }
                     if self.files.len() >= BATCH_FILES {
                         self.end_batch()?;
                     }
                 }
-                _ => self.later.special(path, entry),
+                _ => {
+                    let group = self.checkout.groups.of(&path);
+                    let group =
+                        group.filter(|group| self.later.claim(*group, &entry) != Claim::Different);
+                    self.later.special(path, entry, group);
+                }
             }
         }
         self.depth -= 1;

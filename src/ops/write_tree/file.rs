@@ -14,7 +14,7 @@ use super::directory::{Directory, compare};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::limits::{PIECE_BYTES, XATTR_INLINE_BYTES_MAX};
+use crate::base::limits::{OBJECT_BYTES_MAX, PIECE_BYTES, XATTR_INLINE_BYTES_MAX};
 use crate::base::monitor::Action;
 use crate::base::path::join;
 use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
@@ -133,6 +133,9 @@ fn read_content<S: ObjectSink>(
     status: &Status,
     sink: &mut S,
 ) -> Result<(Id, u64), ReadFailure> {
+    if status.size_bytes > OBJECT_BYTES_MAX {
+        return Err(ReadFailure::Source("longer than 16 TiB, which is not supported".into()));
+    }
     let whole_max = sink.chunker().map_or(0, |chunker| chunker.max_bytes() as u64);
     let is_sparse = status.blocks.saturating_mul(512) < status.size_bytes;
     if status.size_bytes > whole_max.max(PIECE_BYTES as u64) && is_sparse {
