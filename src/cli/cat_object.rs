@@ -106,10 +106,11 @@ impl Command for CatObject {
 
 impl CatObject {
     fn batch(&self, repository: &Repository, output: &mut Output) -> Result<Exit, Failure> {
-        input::for_each_item(self.nul, |object| {
-            let text = String::from_utf8_lossy(object).into_owned();
+        input::for_each_item(self.nul, |item| {
+            let object = input::object(item)?;
+            let text = String::from_utf8_lossy(&object).into_owned();
             let mut bytes_of = None;
-            let record = match find_or_candidates(repository, object)? {
+            let record = match find_or_candidates(repository, &object)? {
                 Answer::Found(id, found) => {
                     bytes_of = Some((id, found.kind)).filter(|_| self.batch);
                     describe(repository, text, &id, &found)?

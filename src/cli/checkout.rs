@@ -136,8 +136,8 @@ impl Checkout {
             paths.push(clean(path.as_encoded_bytes())?);
         }
         if self.stdin {
-            input::for_each_item(self.nul, |path| {
-                paths.push(clean(path)?);
+            input::for_each_item(self.nul, |item| {
+                paths.push(clean(&input::path(item)?)?);
                 Ok(())
             })?;
             if paths.is_empty() {

@@ -89,8 +89,8 @@ impl HashObject {
             exit = exit.and(self.one(path.as_encoded_bytes(), sink, output)?);
         }
         if self.stdin_paths {
-            input::for_each_item(self.nul, |path| {
-                exit = exit.and(self.one(path, sink, output)?);
+            input::for_each_item(self.nul, |item| {
+                exit = exit.and(self.one(&input::path(item)?, sink, output)?);
                 Ok(())
             })?;
         }

@@ -1,11 +1,20 @@
-//! Standard input: paths or revisions, one a line or NUL-terminated.
+//! Standard input: what other programs printed, or bare text, one item a line or NUL-terminated.
+//!
+//! Invariant: an item that begins as a JSON object is a record and nothing else; fields that are not
+//! asked for are ignored, so a program reads the records of every other, today's and later ones.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
-use super::failure::Failure;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-/// Longest item read from standard input.
-const ITEM_BYTES_MAX: u64 = 1 << 20;
+use super::failure::Failure;
+use crate::base::id::Id;
+use crate::format::snapshot::BytesText;
+
+/// Longest item read from standard input, in bytes.
+const ITEM_BYTES_MAX: u64 = 64 << 20;
 
 /// Calls `each` with every item of standard input, without its terminator.
 pub(super) fn for_each_item(
@@ -24,8 +33,8 @@ pub(super) fn for_each_item(
         if item.last() == Some(&end) {
             item.pop();
         }
-        if item.len() as u64 >= ITEM_BYTES_MAX {
-            return Err(Failure::usage("an item on standard input is over 1 MiB"));
+        if item.len() as u64 > ITEM_BYTES_MAX {
+            return Err(Failure::usage("an item on standard input is over 64 MiB"));
         }
         each(&item)?;
     }
@@ -39,4 +48,90 @@ pub(super) fn read_all(limit_bytes: u64) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("standard input is over {limit_bytes} bytes")));
     }
     Ok(bytes)
+}
+
+/// Whether an item is a record. A path that looks like one can be written as `./{"…`.
+pub(super) fn is_record(item: &[u8]) -> bool {
+    item.starts_with(b"{\"") || item == b"{}"
+}
+
+/// The record in an item, as the fields of it that a program wants.
+pub(super) fn record<T: DeserializeOwned>(item: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(item).map_err(|error| {
+        let start: String = String::from_utf8_lossy(item).chars().take(80).collect();
+        Failure::usage(format!("not a record that can be read here: {start}: {error}"))
+    })
+}
+
+#[derive(Deserialize)]
+struct ObjectFields {
+    id: Option<String>,
+    tree: Option<String>,
+    object: Option<String>,
+}
+
+/// The object that an item names: the `id` of a record, else its `tree`, else its `object`; or the
+/// item itself, which is a revision then.
+pub(super) fn object(item: &[u8]) -> Result<Cow<'_, [u8]>, Failure> {
+    if !is_record(item) {
+        return Ok(item.into());
+    }
+    let ObjectFields { id, tree, object } = record(item)?;
+    let named = id.or(tree).or(object);
+    named.map(|text| text.into_bytes().into()).ok_or_else(|| none_of(item, "an `id`"))
+}
+
+/// The id that an item names, which must be a whole one.
+pub(super) fn id(item: &[u8]) -> Result<Id, Failure> {
+    let text = object(item)?;
+    let text = String::from_utf8_lossy(&text);
+    text.parse().map_err(|error| Failure::usage(format!("{error}")))
+}
+
+#[derive(Deserialize)]
+struct PathFields {
+    path: Option<String>,
+    path_b64: Option<String>,
+}
+
+/// The path that an item names: the `path` and `path_b64` of a record, or the item itself.
+pub(super) fn path(item: &[u8]) -> Result<Cow<'_, [u8]>, Failure> {
+    if !is_record(item) {
+        return Ok(item.into());
+    }
+    let PathFields { path, path_b64 } = record(item)?;
+    let path = path.ok_or_else(|| none_of(item, "a `path`"))?;
+    path_bytes(path, path_b64).map(Cow::Owned)
+}
+
+/// The exact bytes of a path in a record.
+pub(super) fn path_bytes(path: String, path_b64: Option<String>) -> Result<Vec<u8>, Failure> {
+    let text = BytesText { path, path_b64 };
+    text.bytes().ok_or_else(|| {
+        Failure::usage(format!("`path` {:?} and its `path_b64` disagree", text.path))
+    })
+}
+
+fn none_of(item: &[u8], wanted: &str) -> Failure {
+    let start: String = String::from_utf8_lossy(item).chars().take(80).collect();
+    Failure::usage(format!("a record without {wanted}: {start}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_records_or_text() {
+        assert_eq!(&*object(b"app@3").unwrap_or_default(), b"app@3");
+        assert_eq!(&*object(br#"{"id":"ab","tree":"cd","x":[1]}"#).unwrap_or_default(), b"ab");
+        assert_eq!(&*object(br#"{"id":null,"tree":"cd"}"#).unwrap_or_default(), b"cd");
+        assert!(object(br#"{"path":"a"}"#).is_err());
+        assert_eq!(&*path(br#"{"path":"a","id":"b"}"#).unwrap_or_default(), b"a");
+        assert_eq!(&*path(b"{a}").unwrap_or_default(), b"{a}");
+        let exact = path("{\"path\":\"a\u{fffd}\",\"path_b64\":\"Yf8=\"}".as_bytes());
+        assert_eq!(&*exact.unwrap_or_default(), b"a\xff");
+        assert!(path(br#"{"path":"b","path_b64":"Yf8="}"#).is_err());
+        assert!(path(b"{\"path\":").is_err());
+    }
 }

@@ -92,19 +92,44 @@ fn wants_json(layer: Layer, is_plain: bool, is_json: bool) -> bool {
 }
 
 fn parse(command: clap::Command, layer: Layer) -> Result<ArgMatches, ExitCode> {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = arguments();
+    let layer = if layer == Layer::Porcelain { layer_of(&arguments) } else { layer };
     command.try_get_matches_from(&arguments).map_err(|error| {
         let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
         let is_json = wants_json(layer, has("--plain"), has("--json"));
         if error.use_stderr() && is_json {
-            let text = error.render().to_string();
-            let message = text.trim_start_matches("error: ").trim_end();
-            Failure::new(Exit::Usage, "usage", message).report(true);
+            Failure::usage(first_paragraph(&error.render().to_string())).report(true);
         } else if let Err(error) = error.print() {
             Failure::from(error).report(false);
         }
         if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
     })
+}
+
+/// The command line. What follows `--end-of-options` is no option, as after `--`.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let end =
+        arguments.iter().position(|argument| argument == "--" || argument == "--end-of-options");
+    if let Some(argument) = end.and_then(|end| arguments.get_mut(end)) {
+        *argument = "--".into();
+    }
+    arguments
+}
+
+/// The layer of the command that `runup` is asked to run.
+fn layer_of(arguments: &[OsString]) -> Layer {
+    let named = |argument: &OsString| {
+        commands::ALL.iter().find(|listed| argument.to_str() == Some(listed.name))
+    };
+    arguments.iter().skip(1).find_map(named).map_or(Layer::Porcelain, |listed| listed.layer)
+}
+
+/// What clap says is wrong, on one line, without its advice.
+fn first_paragraph(text: &str) -> String {
+    let text = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = text.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
 }
 
 /// Runs a command from parsed arguments; `globals` may stand on a level above.
