@@ -29,7 +29,7 @@ const fn listed<C: Command>() -> Listed {
 }
 
 /// Every command, porcelain first.
-pub const ALL: [Listed; 16] = [
+pub const ALL: [Listed; 17] = [
     listed::<super::init::Init>(),
     listed::<super::backup::Backup>(),
     listed::<super::restore::Restore>(),
@@ -39,6 +39,7 @@ pub const ALL: [Listed; 16] = [
     listed::<super::hash_object::HashObject>(),
     listed::<super::cat_object::CatObject>(),
     listed::<super::write_tree::WriteTree>(),
+    listed::<super::mktree::Mktree>(),
     listed::<super::ls_tree::LsTree>(),
     listed::<super::write_snapshot::WriteSnapshot>(),
     listed::<super::cat_snapshot::CatSnapshot>(),

@@ -196,8 +196,16 @@ pub(super) fn identity_of(path: &Path) -> Option<FileIdentity> {
 
 /// The time now, or what `RUNUP_DATE` says: for snapshots, RFC 3339 with a zone.
 pub(super) fn date() -> Result<String, Failure> {
-    let format = |zoned: &Zoned| zoned.strftime("%Y-%m-%dT%H:%M:%S%.9f%:z").to_string();
-    let Some(text) = variable("RUNUP_DATE") else { return Ok(format(&Zoned::now())) };
+    Ok(pinned_time()?.strftime("%Y-%m-%dT%H:%M:%S%.9f%:z").to_string())
+}
+
+/// The time now, or what `RUNUP_DATE` says: for files that have none.
+pub(super) fn file_time() -> Result<FileTime, Failure> {
+    Ok(of_timestamp(pinned_time()?.timestamp()))
+}
+
+fn pinned_time() -> Result<Zoned, Failure> {
+    let Some(text) = variable("RUNUP_DATE") else { return Ok(Zoned::now()) };
     let text = text.to_string_lossy().into_owned();
     let zoned = match text.strip_prefix('@') {
         Some(seconds) => seconds
@@ -211,11 +219,21 @@ pub(super) fn date() -> Result<String, Failure> {
             Some(time.to_zoned(zone))
         }),
     };
-    zoned.as_ref().map(format).ok_or_else(|| {
+    zoned.ok_or_else(|| {
         Failure::usage(format!(
             "RUNUP_DATE is {text:?}, not a time such as 2026-11-22T05:00:00Z or @1795320000"
         ))
     })
+}
+
+fn of_timestamp(time: Timestamp) -> FileTime {
+    // Both count down to the second below, so that nanoseconds are never negative.
+    let nanoseconds = time.as_nanosecond();
+    let billion = i128::from(FileTime::NANOSECONDS_PER_SECOND);
+    FileTime {
+        seconds: i64::try_from(nanoseconds.div_euclid(billion)).unwrap_or(0),
+        nanoseconds: u32::try_from(nanoseconds.rem_euclid(billion)).unwrap_or(0),
+    }
 }
 
 /// The zone that dates without one are in.
@@ -225,11 +243,7 @@ pub(super) fn zone() -> TimeZone {
 
 /// The time now, as file systems count it.
 pub(super) fn now() -> FileTime {
-    let now = Timestamp::now();
-    FileTime {
-        seconds: now.as_second(),
-        nanoseconds: u32::try_from(now.subsec_nanosecond()).unwrap_or(0),
-    }
+    of_timestamp(Timestamp::now())
 }
 
 /// The name of this machine.

@@ -21,6 +21,21 @@ pub struct Failure {
     pub message: String,
 }
 
+/// Why one of several things that a command was asked for is not as it should be.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct ErrorRecord {
+    /// A stable word for programs.
+    pub(super) code: &'static str,
+    /// One line for people.
+    pub(super) message: String,
+}
+
+impl From<Failure> for ErrorRecord {
+    fn from(Failure { code, message, .. }: Failure) -> Self {
+        Self { code, message }
+    }
+}
+
 impl Failure {
     /// A failure with its words.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {

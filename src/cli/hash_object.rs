@@ -1,25 +1,29 @@
 //! `runup hash-object`: files to ids, stored with `-w`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::environment::Globals;
+use super::entry::EntryRecord;
+use super::environment::{self, Globals};
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
 use super::{Command, Layer};
-use crate::base::id::Id;
-use crate::ops::hash_object::{HashedObject, hash_file, hash_stream};
+use crate::ops::hash_object::{Hashed, hash_file, hash_listed, hash_stream};
+use crate::ops::in_order::{Answers, Ask, in_order};
+use crate::ops::read_entry::{EntryError, ReadEntry};
+use crate::os::{FileKind, Status};
 use crate::repository::{Repository, WriteSession};
-use crate::store::{HashOnly, InsertOptions, Inserter, LooseSink, ObjectSink, WriteError};
+use crate::source::owners::Owners;
+use crate::store::{HashOnly, InsertOptions, Inserter, LooseSink, ObjectSink, Worker, WriteError};
 
 /// Arguments of `runup hash-object`.
 #[derive(Debug, clap::Args)]
 pub struct HashObject {
-    /// Files to hash
+    /// Files to hash; links are followed, pipes read to their end
     #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_paths"])]
     paths: Vec<OsString>,
     /// Store the objects. Ids are durable once the program has ended with 0
@@ -28,10 +32,14 @@ pub struct HashObject {
     /// Hash what comes on standard input
     #[arg(long, conflicts_with = "stdin_paths")]
     stdin: bool,
-    /// Read paths from standard input, one a line, and answer each with a record
+    /// The path that the record of standard input gets
+    #[arg(long, value_name = "PATH", requires = "stdin")]
+    path: Option<OsString>,
+    /// Read paths, or records with a path, from standard input and answer each with a record. Links
+    /// are not followed; directories, links and devices are answered with their metadata
     #[arg(long)]
     stdin_paths: bool,
-    /// Paths on standard input, and records, end with NUL
+    /// Items on standard input, and records, end with NUL
     #[arg(short = 'z')]
     nul: bool,
     /// Store as loose objects, one file each [default for single objects]
@@ -40,20 +48,30 @@ pub struct HashObject {
     /// Store in packs [default with --stdin-paths]
     #[arg(long, requires = "write")]
     pack: bool,
-    /// Print bare ids
+    /// How many threads read and compress [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print bare ids, of what has one
     #[arg(long)]
     plain: bool,
 }
 
+/// What is known of one path.
 #[derive(Debug, serde::Serialize)]
 struct Record {
-    path: Option<String>,
-    path_b64: Option<String>,
-    r#type: &'static str,
-    id: Option<Id>,
-    size_bytes: Option<u64>,
-    error: Option<String>,
+    #[serde(flatten)]
+    entry: EntryRecord,
+    error: Option<ErrorRecord>,
 }
+
+/// Something to be hashed.
+enum Question {
+    Stdin(Option<OsString>),
+    Named(OsString),
+    Listed(Vec<u8>),
+}
+
+type Answer = Result<(Question, Result<Hashed, String>), Failure>;
 
 impl Command for HashObject {
     const NAME: &'static str = "hash-object";
@@ -61,88 +79,162 @@ impl Command for HashObject {
     const LAYER: Layer = Layer::Plumbing;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let mut printer =
+            Printer { output, owners: Owners::default(), command: &self, exit: Exit::Done };
+        let count = if self.stdin_paths { usize::MAX } else { self.paths.len().max(1) };
+        let workers = self.jobs.map_or_else(environment::threads, usize::from).min(count);
         if !self.write {
-            return self.all(&mut HashOnly, output);
+            self.all(vec![HashOnly; workers], &mut printer)?;
+            return Ok(printer.exit);
         }
         let repository: Repository = globals.open_repository()?;
         let session: WriteSession<'_> = repository.write_session()?;
-        let is_packed = self.pack || (self.stdin_paths && !self.loose);
-        if !is_packed {
-            return self.all(&mut LooseSink::new(repository.store(), session.id()), output);
+        if self.pack || (self.stdin_paths && !self.loose) {
+            let options = InsertOptions { workers, compression: repository.config().compression() };
+            let inserter = Inserter::new(repository.store(), session.id(), options);
+            inserter.run(|workers| {
+                let workers = self.all(workers, &mut printer)?;
+                workers.into_iter().try_for_each(Worker::finish).map_err(Failure::from)
+            })?;
+        } else {
+            let sink = || LooseSink::new(repository.store(), session.id());
+            self.all((0..workers).map(|_| sink()).collect(), &mut printer)?;
         }
-        let compression = repository.config().compression();
-        let options = InsertOptions { workers: 1, compression };
-        let inserter = Inserter::new(repository.store(), session.id(), options);
-        let (exit, _) = inserter.run_one(|worker| self.all(worker, output))?;
-        Ok(exit)
+        Ok(printer.exit)
     }
 }
 
 impl HashObject {
-    fn all<S: ObjectSink>(&self, sink: &mut S, output: &mut Output) -> Result<Exit, Failure> {
-        let mut exit = Exit::Done;
-        if self.stdin {
-            let hashed = hash_stream(sink, &mut std::io::stdin().lock())?;
-            self.print(None, Ok(hashed), output)?;
-        }
-        for path in &self.paths {
-            exit = exit.and(self.one(path.as_encoded_bytes(), sink, output)?);
-        }
-        if self.stdin_paths {
+    fn all<S: ObjectSink>(
+        &self,
+        sinks: Vec<S>,
+        printer: &mut Printer<'_>,
+    ) -> Result<Vec<S>, Failure> {
+        let questions = |ask: &mut Ask<'_, Question>| {
+            let first = self.stdin.then(|| Question::Stdin(self.path.clone()));
+            let named = self.paths.iter().cloned().map(Question::Named);
+            if !first.into_iter().chain(named).all(&mut *ask) || !self.stdin_paths {
+                return Ok(());
+            }
             input::for_each_item(self.nul, |item| {
-                exit = exit.and(self.one(&input::path(item)?, sink, output)?);
-                Ok(())
-            })?;
-        }
-        Ok(exit)
-    }
-
-    /// Answers one path. One that cannot be read has a record too, so that answers keep step.
-    fn one<S: ObjectSink>(
-        &self,
-        path: &[u8],
-        sink: &mut S,
-        output: &mut Output,
-    ) -> Result<Exit, Failure> {
-        match hash_file(sink, Path::new(std::ffi::OsStr::from_bytes(path))) {
-            Ok(hashed) => {
-                self.print(Some(path), Ok(hashed), output)?;
-                Ok(Exit::Done)
-            }
-            Err(WriteError::Source(error)) => {
-                self.print(Some(path), Err(&error), output)?;
-                if self.plain {
-                    let path = String::from_utf8_lossy(path);
-                    Failure::new(Exit::Incomplete, "unreadable", format!("{path}: {error}"))
-                        .report(false);
+                match ask(Question::Listed(input::path(item)?.into_owned())) {
+                    true => Ok(()),
+                    // Why no more answers are wanted is told by whoever wants none.
+                    false => {
+                        Err(Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))
+                    }
                 }
-                Ok(Exit::Incomplete)
-            }
-            Err(error) => Err(error.into()),
+            })
+        };
+        in_order(sinks, questions, |sink, question| answer(sink, question), printer)
+    }
+}
+
+fn answer<S: ObjectSink>(sink: &mut S, question: Question) -> Answer {
+    let hashed = match &question {
+        Question::Stdin(_) => {
+            let hashed = hash_stream(sink, &mut std::io::stdin().lock());
+            hashed.map(Hashed::Stream).map_err(|error| match error {
+                WriteError::Source(error) => EntryError::Source { reason: error.to_string() },
+                other => other.into(),
+            })
         }
+        Question::Named(path) => hash_file(sink, Path::new(path)),
+        Question::Listed(path) => hash_listed(sink, path),
+    };
+    match hashed {
+        Ok(hashed) => Ok((question, Ok(hashed))),
+        Err(EntryError::Source { reason }) => Ok((question, Err(reason))),
+        Err(EntryError::Sink(error)) => Err(error.into()),
+    }
+}
+
+/// Prints answers. A path that cannot be read has a record too, so that answers keep step.
+struct Printer<'a> {
+    output: &'a mut Output,
+    owners: Owners,
+    command: &'a HashObject,
+    exit: Exit,
+}
+
+impl Answers<Answer> for Printer<'_> {
+    type Error = Failure;
+
+    fn take(&mut self, answer: Answer) -> Result<(), Failure> {
+        let (question, hashed) = answer?;
+        let path: Option<&[u8]> = match &question {
+            Question::Stdin(path) => path.as_deref().map(OsStr::as_bytes),
+            Question::Named(path) => Some(path.as_bytes()),
+            Question::Listed(path) => Some(path),
+        };
+        let mut record = self.record(path, &hashed);
+        let reason = match hashed {
+            Ok(Hashed::Entry(ReadEntry { is_still: false, .. })) => {
+                Some(("changed", "changed while it was read: hashed as it was read".to_owned()))
+            }
+            Ok(_) => None,
+            Err(reason) => Some(("unreadable", reason)),
+        };
+        if let Some((code, message)) = reason {
+            self.exit = self.exit.and(Exit::Incomplete);
+            if self.command.plain {
+                let path = String::from_utf8_lossy(path.unwrap_or(b"standard input")).into_owned();
+                Failure::new(Exit::Incomplete, code, format!("{path}: {message}")).report(false);
+            }
+            record.error = Some(ErrorRecord { code, message });
+        }
+        let nul = self.command.nul;
+        match (self.command.plain, record.entry.id) {
+            (false, _) => self.output.record(&record, nul)?,
+            (true, Some(id)) => {
+                self.output.bytes(id.to_hex().as_bytes())?;
+                self.output.bytes(if nul { b"\0" } else { b"\n" })?;
+            }
+            (true, None) => {}
+        }
+        Ok(())
     }
 
-    fn print(
-        &self,
-        path: Option<&[u8]>,
-        hashed: Result<HashedObject, &std::io::Error>,
-        output: &mut Output,
-    ) -> std::io::Result<()> {
-        if self.plain {
-            return match hashed {
-                Ok(hashed) => output.line(hashed.id.to_hex().as_bytes()),
-                Err(_) => Ok(()),
-            };
-        }
-        let text = path.map(PathText::new);
-        let record = Record {
-            path: text.as_ref().map(|text| text.path.clone()),
-            path_b64: text.and_then(|text| text.path_b64),
-            r#type: "file",
-            id: hashed.ok().map(|hashed| hashed.id),
-            size_bytes: hashed.ok().map(|hashed| hashed.size_bytes),
-            error: hashed.err().map(ToString::to_string),
+    fn pause(&mut self) -> Result<(), Failure> {
+        Ok(self.output.flush()?)
+    }
+}
+
+impl Printer<'_> {
+    fn record(&mut self, path: Option<&[u8]>, hashed: &Result<Hashed, String>) -> Record {
+        let path_of = |record: EntryRecord| {
+            let text = path.map(PathText::new);
+            let (path, path_b64) =
+                text.map_or((None, None), |text| (Some(text.path), text.path_b64));
+            EntryRecord { path, path_b64, ..record }
         };
-        output.record(&record, self.nul)
+        let entry = match hashed {
+            Ok(Hashed::Stream(object)) => EntryRecord {
+                r#type: Some("file"),
+                id: Some(object.id),
+                size_bytes: Some(object.size_bytes),
+                ..EntryRecord::default()
+            },
+            Ok(Hashed::Entry(ReadEntry { entry, status, .. })) => {
+                self.described(EntryRecord::new(b"", entry), status)
+            }
+            Ok(Hashed::Directory(metadata, status)) => {
+                self.described(EntryRecord::of_metadata(b"", "dir", metadata), status)
+            }
+            Err(_) => EntryRecord::default(),
+        };
+        Record { entry: path_of(entry), error: None }
+    }
+
+    fn described(&mut self, record: EntryRecord, status: &Status) -> EntryRecord {
+        self.owners.note(status.uid, status.gid);
+        let (user, group) = self.owners.names_of(status.uid, status.gid);
+        let is_linked = status.nlink > 1 && status.kind != FileKind::Directory;
+        EntryRecord {
+            user: user.map(str::to_owned),
+            group: group.map(str::to_owned),
+            link_group: is_linked.then(|| format!("{}:{}", status.dev, status.ino)),
+            ..record
+        }
     }
 }

@@ -13,8 +13,10 @@ use super::failure::Failure;
 use crate::base::id::Id;
 use crate::format::snapshot::BytesText;
 
-/// Longest item read from standard input, in bytes.
-const ITEM_BYTES_MAX: u64 = 64 << 20;
+/// Longest record read from standard input, in bytes.
+const RECORD_BYTES_MAX: u64 = 64 << 20;
+/// Longest path or revision read from standard input, in bytes.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Calls `each` with every item of standard input, without its terminator.
 pub(super) fn for_each_item(
@@ -26,15 +28,19 @@ pub(super) fn for_each_item(
     let mut item = Vec::new();
     loop {
         item.clear();
-        let got = stdin.by_ref().take(ITEM_BYTES_MAX + 1).read_until(end, &mut item)?;
+        let got = stdin.by_ref().take(RECORD_BYTES_MAX + 1).read_until(end, &mut item)?;
         if got == 0 {
             return Ok(());
         }
         if item.last() == Some(&end) {
             item.pop();
         }
-        if item.len() as u64 > ITEM_BYTES_MAX {
-            return Err(Failure::usage("an item on standard input is over 64 MiB"));
+        let (what, most) = match is_record(&item) {
+            true => ("a record", RECORD_BYTES_MAX),
+            false => ("an item", TEXT_BYTES_MAX),
+        };
+        if item.len() as u64 > most {
+            return Err(Failure::usage(format!("{what} on standard input is over {most} bytes")));
         }
         each(&item)?;
     }
@@ -82,6 +88,7 @@ pub(super) fn object(item: &[u8]) -> Result<Cow<'_, [u8]>, Failure> {
 }
 
 /// The id that an item names, which must be a whole one.
+#[expect(dead_code, reason = "for the programs to come")]
 pub(super) fn id(item: &[u8]) -> Result<Id, Failure> {
     let text = object(item)?;
     let text = String::from_utf8_lossy(&text);

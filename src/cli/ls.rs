@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
+use super::entry::EntryRecord;
 use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::EntryRecord;
 use super::ls_tree::tree_of;
 use super::output::Output;
 use super::{Command, Layer};
@@ -33,8 +33,8 @@ impl Command for Ls {
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
-        let (tree, path) = tree_of(&repository, &self.revision)?;
-        ls_tree(repository.store(), &tree, &path, &mut |path, entry| {
+        let tree = tree_of(&repository, &self.revision)?;
+        ls_tree(repository.store(), &tree, &mut |path, entry| {
             if output.is_json() {
                 output.record(&EntryRecord::new(path, entry), false)?;
             } else {

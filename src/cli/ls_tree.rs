@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
+use super::entry::{EntryRecord, Surroundings};
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::EntryRecord;
 use super::output::Output;
 use super::{Command, Layer};
 use crate::base::id::Id;
@@ -13,7 +13,7 @@ use crate::base::kind::Kind;
 use crate::base::path::{components, is_within};
 use crate::format::tree::{Entry, Node};
 use crate::ops::ls_tree::ls_tree;
-use crate::repository::Repository;
+use crate::repository::{Repository, Resolved};
 
 /// How entries are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -63,7 +63,12 @@ impl Command for LsTree {
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
-        let (tree, path) = tree_of(&repository, &self.revision)?;
+        let resolved = repository.resolve(self.revision.as_encoded_bytes(), &zone())?;
+        let tree = tree_of_resolved(&repository, &resolved, &self.revision)?;
+        let surroundings = match resolved.snapshot.filter(|_| self.prints_records()) {
+            Some(snapshot) => Surroundings::of(&repository, &snapshot, resolved.path)?,
+            None => Surroundings::default(),
+        };
         let mut paths = Vec::new();
         for path in &self.paths {
             let parts = components(path.as_encoded_bytes())
@@ -71,8 +76,12 @@ impl Command for LsTree {
             paths.push(parts.join(&b'/'));
         }
         let mut is_found = vec![false; paths.len()];
-        ls_tree(repository.store(), &tree, &path, &mut |path, entry| {
-            self.visit(path, entry, &paths, &mut is_found, output)
+        ls_tree(repository.store(), &tree, &mut |path, entry| {
+            let (is_asked, leads_down) = self.visit(path, entry, &paths, &mut is_found);
+            if is_asked {
+                self.print(path, entry, &surroundings, output)?;
+            }
+            Ok::<_, Failure>(leads_down)
         })?;
         match is_found.iter().position(|found| !found) {
             Some(missing) => Err(Failure::new(
@@ -85,29 +94,37 @@ impl Command for LsTree {
     }
 }
 
-/// The tree that a revision leads to, and where in its snapshot it stands.
-pub(super) fn tree_of(
-    repository: &Repository,
-    revision: &OsString,
-) -> Result<(Id, Vec<u8>), Failure> {
+/// The tree that a revision leads to.
+pub(super) fn tree_of(repository: &Repository, revision: &OsString) -> Result<Id, Failure> {
     let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
+    tree_of_resolved(repository, &resolved, revision)
+}
+
+fn tree_of_resolved(
+    repository: &Repository,
+    resolved: &Resolved,
+    revision: &OsString,
+) -> Result<Id, Failure> {
     match resolved.kind {
-        Kind::Snapshot => Ok((repository.snapshot(&resolved.id)?.root.tree, Vec::new())),
-        Kind::Tree => Ok((resolved.id, resolved.path)),
+        Kind::Snapshot => Ok(repository.snapshot(&resolved.id)?.root.tree),
+        Kind::Tree => Ok(resolved.id),
         other => Err(Failure::usage(format!("{revision:?} is a {other}, not a snapshot or tree"))),
     }
 }
 
 impl LsTree {
-    /// Prints an entry if it is asked for; whether to go down into it.
+    fn prints_records(&self) -> bool {
+        !self.name_only && !self.plain && self.format == Format::Json
+    }
+
+    /// Whether an entry is asked for, and whether to go down into it.
     fn visit(
         &self,
         path: &[u8],
         entry: &Entry,
         paths: &[Vec<u8>],
         is_found: &mut [bool],
-        output: &mut Output,
-    ) -> Result<bool, Failure> {
+    ) -> (bool, bool) {
         let is_directory = entry.is_directory();
         let parent = crate::base::path::split_last(path).0;
         let (mut is_asked, mut leads_down) = (paths.is_empty(), paths.is_empty() && self.recursive);
@@ -117,7 +134,10 @@ impl LsTree {
             // A directory that is named stands for what is in it, unless it is itself asked for.
             is_asked |= match is_it {
                 true => !is_directory || self.directories || self.trees,
-                false => is_within(path, wanted) && (self.recursive || parent == wanted),
+                false => {
+                    is_within(path, wanted)
+                        && (self.recursive || (parent == wanted && !self.directories))
+                }
             };
             leads_down |= is_within(wanted, path) || (self.recursive && is_within(path, wanted));
         }
@@ -126,13 +146,16 @@ impl LsTree {
             (false, true) => !self.recursive || self.trees,
             (false, false) => true,
         };
-        if is_asked && is_shown {
-            self.print(path, entry, output)?;
-        }
-        Ok(leads_down)
+        (is_asked && is_shown, leads_down)
     }
 
-    fn print(&self, path: &[u8], entry: &Entry, output: &mut Output) -> std::io::Result<()> {
+    fn print(
+        &self,
+        path: &[u8],
+        entry: &Entry,
+        surroundings: &Surroundings,
+        output: &mut Output,
+    ) -> std::io::Result<()> {
         let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
         if self.name_only {
             output.bytes(path)?;
@@ -151,7 +174,9 @@ impl LsTree {
                 _ => Ok(()),
             };
         }
-        output.record(&EntryRecord::new(path, entry), self.nul)
+        let mut record = EntryRecord::new(path, entry);
+        surroundings.complete(path, &mut record);
+        output.record(&record, self.nul)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `runup write-snapshot`: a tree becomes a job.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::environment::{Globals, date, host, user};
@@ -10,11 +12,11 @@ use super::output::Output;
 use super::{Command, Layer};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::format::snapshot::{BytesText, Counts, RootRecord};
+use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
 use crate::format::tree::{self, Node};
 use crate::ops::ls_tree::ls_tree;
 use crate::ops::write_snapshot::{SnapshotLabels, write_snapshot};
-use crate::repository::{Repository, RevisionError};
+use crate::repository::{Repository, RepositoryError};
 
 /// Most bytes of a record on standard input.
 const RECORD_BYTES_MAX: u64 = 256 << 20;
@@ -48,14 +50,22 @@ impl Command for WriteSnapshot {
     const LAYER: Layer = Layer::Plumbing;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
-        let repository = globals.open_repository()?;
         if !crate::format::snapshot::is_project_name(&self.project) {
             return Err(Failure::usage(format!("{:?} is no name for a project", self.project)));
         }
-        let root = match &self.tree {
-            Some(tree) => self.root_of_tree(&repository, tree)?,
-            None => read_record()?,
+        // The repository is looked at only once whoever writes the record has stored its tree.
+        let record = self.tree.is_none().then(read_record).transpose()?;
+        let repository = globals.open_repository()?;
+        let (mut root, is_counted) = match (record, &self.tree) {
+            (Some(record), _) => record,
+            (None, tree) => {
+                let tree = repository.resolve_object(tree.as_deref().unwrap_or_default())?;
+                (RootRecord { links: self.links, ..RootRecord::of_tree(tree) }, false)
+            }
         };
+        if !is_counted {
+            root.counts = counts_of(&repository, &root.tree)?;
+        }
         let labels = SnapshotLabels {
             project: self.project.clone(),
             time: date()?,
@@ -82,16 +92,53 @@ impl Command for WriteSnapshot {
     }
 }
 
-fn read_record() -> Result<RootRecord, Failure> {
+/// What is read of the record of a tree: all that belongs to it, or its bare id.
+#[derive(Debug, Default, serde::Deserialize)]
+struct TreeFields {
+    tree: Option<Id>,
+    id: Option<Id>,
+    links: Option<Id>,
+    root: Option<RootMetadata>,
+    context: Option<BytesText>,
+    includes: Option<Vec<BytesText>>,
+    excludes: Option<Vec<BytesText>>,
+    skipped: Option<Vec<Skipped>>,
+    users: Option<BTreeMap<String, String>>,
+    groups: Option<BTreeMap<String, String>>,
+    counts: Option<Counts>,
+}
+
+/// The record on standard input, and whether the tree has been counted.
+fn read_record() -> Result<(RootRecord, bool), Failure> {
     let bytes = input::read_all(RECORD_BYTES_MAX)?;
     let refuse = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("standard input is not the record of one tree: {error}"))
     };
-    let text = bytes.trim_ascii();
+    let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes).trim_ascii();
     if text.is_empty() {
         return Err(refuse(&"it is empty"));
     }
-    let record: RootRecord = serde_json::from_slice(text).map_err(|error| refuse(&error))?;
+    let fields: TreeFields = if input::is_record(text) {
+        serde_json::from_slice(text).map_err(|error| refuse(&error))?
+    } else {
+        let id = String::from_utf8_lossy(text).parse().map_err(|error| refuse(&error))?;
+        TreeFields { tree: Some(id), ..TreeFields::default() }
+    };
+    let tree = fields.tree.or(fields.id).ok_or_else(|| refuse(&"it has no `tree`"))?;
+    let bare = RootRecord::of_tree(tree);
+    let is_counted = fields.counts.is_some();
+    let record = RootRecord {
+        tree,
+        links: fields.links,
+        root: fields.root,
+        context: fields.context.unwrap_or(bare.context),
+        includes: fields.includes.unwrap_or(bare.includes),
+        excludes: fields.excludes.unwrap_or(bare.excludes),
+        skipped: fields.skipped.unwrap_or(bare.skipped),
+        users: fields.users.unwrap_or(bare.users),
+        groups: fields.groups.unwrap_or(bare.groups),
+        counts: fields.counts.unwrap_or(bare.counts),
+    };
     let texts = record.includes.iter().chain(&record.excludes).chain([&record.context]);
     let skipped = record.skipped.iter().map(|skipped| &skipped.path);
     if texts.chain(skipped).any(|text| text.bytes().is_none()) {
@@ -100,43 +147,29 @@ fn read_record() -> Result<RootRecord, Failure> {
     if record.root.as_ref().is_some_and(|root| root.decode().is_none()) {
         return Err(refuse(&"the metadata of the root is not valid"));
     }
-    Ok(record)
+    Ok((record, is_counted))
 }
 
-impl WriteSnapshot {
-    /// The record of a tree that nothing but its id is known of.
-    fn root_of_tree(&self, repository: &Repository, tree: &str) -> Result<RootRecord, Failure> {
-        let id = repository.resolve_object(tree)?;
-        let kind = repository.store().find(&id)?.map(|found| found.kind);
-        if kind != Some(Kind::Tree) {
-            let unknown = || RevisionError::Unknown { revision: tree.to_owned() };
-            let kind = kind.ok_or_else(unknown)?;
-            return Err(Failure::usage(format!("{tree} is a {kind}, not a tree")));
-        }
-        let mut counts = Counts::default();
-        ls_tree(repository.store(), &id, b"", &mut |_, entry: &tree::Entry| {
-            match entry.node {
-                Node::Directory { .. } => counts.directories += 1,
-                Node::File { size_bytes, .. } => {
-                    counts.files += 1;
-                    counts.size_bytes = counts.size_bytes.saturating_add(size_bytes);
-                }
-                Node::Symlink { .. } => counts.symlinks += 1,
-                _ => counts.others += 1,
-            }
-            Ok::<_, Failure>(true)
-        })?;
-        Ok(RootRecord {
-            tree: id,
-            links: self.links,
-            root: None,
-            context: BytesText::new(b"/"),
-            includes: vec![BytesText::new(b".")],
-            excludes: Vec::new(),
-            skipped: Vec::new(),
-            users: std::collections::BTreeMap::new(),
-            groups: std::collections::BTreeMap::new(),
-            counts,
-        })
+/// The figures of a stored tree.
+fn counts_of(repository: &Repository, tree: &Id) -> Result<Counts, Failure> {
+    let kind = repository.store().find(tree)?.map(|found| found.kind);
+    if kind != Some(Kind::Tree) {
+        let absent = || RepositoryError::Incomplete { what: Kind::Tree.word(), id: *tree };
+        let kind = kind.ok_or_else(absent)?;
+        return Err(Failure::usage(format!("{tree} is a {kind}, not a tree")));
     }
+    let mut counts = Counts::default();
+    ls_tree(repository.store(), tree, &mut |_, entry: &tree::Entry| {
+        match entry.node {
+            Node::Directory { .. } => counts.directories += 1,
+            Node::File { size_bytes, .. } => {
+                counts.files += 1;
+                counts.size_bytes = counts.size_bytes.saturating_add(size_bytes);
+            }
+            Node::Symlink { .. } => counts.symlinks += 1,
+            _ => counts.others += 1,
+        }
+        Ok::<_, Failure>(true)
+    })?;
+    Ok(counts)
 }

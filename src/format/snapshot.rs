@@ -77,9 +77,27 @@ pub struct RootRecord {
     pub counts: Counts,
 }
 
+impl RootRecord {
+    /// The record of a tree that nothing else is known of, its figures included: all of it is what
+    /// was included, wherever it came from.
+    pub fn of_tree(tree: Id) -> Self {
+        Self {
+            tree,
+            links: None,
+            root: None,
+            context: BytesText::new(b"/"),
+            includes: vec![BytesText::new(b".")],
+            excludes: Vec::new(),
+            skipped: Vec::new(),
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+}
+
 /// Figures of a tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Regular files.
     pub files: u64,
@@ -103,7 +121,6 @@ impl Counts {
 
 /// Bytes as text where they are UTF-8, with base64 where they are not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BytesText {
     /// The bytes, with replacement characters where they are not UTF-8.
     pub path: String,
@@ -142,7 +159,6 @@ pub struct Skipped {
 
 /// The metadata of the root directory, which no tree holds an entry for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RootMetadata {
     /// Permission bits, four octal digits.
     pub mode: String,
@@ -158,7 +174,6 @@ pub struct RootMetadata {
 
 /// An extended attribute of the root directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RootXattr {
     /// The name, base64.
     pub name_b64: String,

@@ -94,8 +94,19 @@ fn pages<T>(section: &Section<T>) -> &[Id] {
 ///
 /// A tree or list is damaged; the backend fails.
 pub fn first_absent(store: &Store, root: &RootRecord) -> Result<Option<(Id, Kind)>, ReadError> {
+    first_absent_of(store, of_root(root))
+}
+
+/// As [`first_absent`], in the closure of several objects.
+///
+/// # Errors
+///
+/// As [`first_absent`].
+pub fn first_absent_of(
+    store: &Store,
+    mut waiting: References,
+) -> Result<Option<(Id, Kind)>, ReadError> {
     let mut seen = HashSet::new();
-    let mut waiting = of_root(root);
     while let Some((id, kind)) = waiting.pop() {
         if !seen.insert(id) {
             continue;

@@ -21,10 +21,9 @@ pub type Visit<'v, E> = dyn FnMut(&[u8], &Entry) -> Result<bool, E> + 'v;
 pub fn ls_tree<E: From<ReadError>>(
     store: &Store,
     tree: &Id,
-    path: &[u8],
     each: &mut Visit<'_, E>,
 ) -> Result<(), E> {
-    let mut open = vec![(path.to_vec(), load(store, tree)?.into_iter())];
+    let mut open = vec![(Vec::new(), load(store, tree)?.into_iter())];
     while let Some((directory, entries)) = open.last_mut() {
         let Some(entry) = entries.next() else {
             open.pop();

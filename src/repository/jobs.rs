@@ -13,7 +13,9 @@ use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::format::codec::DecodeError;
 use crate::format::control;
-use crate::format::snapshot::Snapshot;
+use crate::format::links::{self, Groups};
+use crate::format::snapshot::{RootRecord, Snapshot};
+use crate::store::ReadError;
 
 /// What a job's file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +165,23 @@ impl Repository {
     pub fn projects(&self) -> Result<BTreeSet<String>, RepositoryError> {
         let jobs = self.jobs(|_, _| {})?;
         Ok(jobs.iter().flat_map(Job::live).map(|(project, _)| project.clone()).collect())
+    }
+
+    /// The groups of paths of a snapshot that share an inode.
+    ///
+    /// # Errors
+    ///
+    /// They are missing or damaged.
+    pub fn links(&self, root: &RootRecord) -> Result<Groups, RepositoryError> {
+        let Some(id) = root.links else { return Ok(Groups::new()) };
+        let bytes = self.store.read(&id, Kind::Links)?;
+        let groups = links::decode(&bytes).map_err(|source| ReadError::Damaged {
+            id,
+            kind: Kind::Links,
+            file: self.location.clone(),
+            source,
+        })?;
+        Ok(groups)
     }
 
     /// Reads a snapshot.

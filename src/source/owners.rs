@@ -29,6 +29,14 @@ impl Owners {
             .or_insert_with(|| uzers::get_group_by_gid(gid).and_then(|group| text(group.name())));
     }
 
+    /// The names of an owner and a group that were noted.
+    pub fn names_of(&self, uid: u32, gid: u32) -> (Option<&str>, Option<&str>) {
+        (
+            self.users.get(&uid).and_then(Option::as_deref),
+            self.groups.get(&gid).and_then(Option::as_deref),
+        )
+    }
+
     /// Names by number: of users, and of groups.
     pub fn names(&self) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
         let named = |names: &BTreeMap<u32, Option<String>>| {

@@ -29,6 +29,13 @@ pub(super) fn loose_file(id: &Id) -> String {
 
 impl LooseObjects {
     pub(super) fn load(backend: &dyn Backend) -> Result<Self, ReadError> {
+        let loose = Self { directories: RwLock::new([false; 256]) };
+        loose.reload(backend)?;
+        Ok(loose)
+    }
+
+    /// Looks again at which directories exist.
+    pub(super) fn reload(&self, backend: &dyn Backend) -> Result<(), ReadError> {
         let mut directories = [false; 256];
         for listed in backend.list("objects")? {
             let number = crate::base::id::unhex(&listed.name);
@@ -36,7 +43,8 @@ impl LooseObjects {
                 directories[usize::from(*number)] = true;
             }
         }
-        Ok(Self { directories: RwLock::new(directories) })
+        *self.directories.write().unwrap_or_else(PoisonError::into_inner) = directories;
+        Ok(())
     }
 
     fn may_hold(&self, id: &Id) -> bool {

@@ -98,12 +98,19 @@ impl Store {
         self.segments.set_condemned(condemned);
     }
 
-    /// Looks again at which index segments there are.
+    /// Whether anything is condemned. Else all that can be found may be relied on, with all that it
+    /// refers to.
+    pub fn is_any_condemned(&self) -> bool {
+        self.segments.is_any_condemned()
+    }
+
+    /// Looks again at which index segments and loose objects there are.
     ///
     /// # Errors
     ///
     /// The backend fails, or a segment is of a later version.
     pub fn reload(&self) -> Result<(), ReadError> {
+        self.loose.reload(&*self.backend)?;
         self.segments.reload(&*self.backend)
     }
 

@@ -132,6 +132,11 @@ impl Segments {
         *self.condemned.write().unwrap_or_else(PoisonError::into_inner) = condemned;
     }
 
+    pub(super) fn is_any_condemned(&self) -> bool {
+        let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
+        !condemned.packs.is_empty() || !condemned.loose.is_empty()
+    }
+
     pub(super) fn is_condemned_loose(&self, id: &Id) -> bool {
         self.condemned.read().unwrap_or_else(PoisonError::into_inner).loose.contains(id)
     }

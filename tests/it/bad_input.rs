@@ -275,7 +275,7 @@ fn paths_longer_than_the_system_takes_are_told() {
     let answers: Vec<serde_json::Value> =
         answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers[0]["path"].as_str().unwrap().len(), 5000);
-    assert!(answers[0]["id"].is_null() && answers[0]["error"].is_string());
+    assert!(answers[0]["id"].is_null() && answers[0]["error"]["code"] == "unreadable");
     assert!(answers[1]["id"].is_string() && answers[1]["error"].is_null());
     for script in [
         format!("runup-checkout app --to {long}"),
@@ -363,14 +363,9 @@ fn a_reader_that_had_enough_is_no_news_and_a_full_device_is() {
         .succeeds();
     sandbox.run("runup backup").succeeds();
     for script in ["runup-ls-tree -r app", "runup ls app", "runup-cat-object -p app:many"] {
-        let mut child = sandbox
-            .shell(&format!("exec {script}"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = sandbox.shell(&format!("exec {script}")).stdout(writer).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{script}: {output:?}");
         assert!(output.stderr.is_empty(), "{script}: {output:?}");
     }
@@ -462,13 +457,13 @@ fn records_on_standard_input_are_whole_or_refused() {
         b"{}".to_vec(),
         b"\xef\xbb\xbf{}".to_vec(),
         b"\xff".to_vec(),
-        tree.clone().into_bytes(),
+        tree[..63].to_owned().into_bytes(),
         "[".repeat(100_000).into_bytes(),
         format!("{{\"more\":{}", "[".repeat(100_000)).into_bytes(),
         format!("{{\"more\":{}", "{\"a\":".repeat(100_000)).into_bytes(),
         format!("{record} x").into_bytes(),
         format!("{record}\n{record}\n").into_bytes(),
-        format!("{record}\0").into_bytes(),
+        format!("{record}\0{record}\0").into_bytes(),
         swap("\"files\":1", "\"files\":NaN"),
         swap("\"files\":1", "\"files\":1e999"),
         swap("\"files\":1", "\"files\":-1"),

@@ -13,6 +13,7 @@ mod damage;
 mod floors;
 mod format_page;
 mod hostile;
+mod mktree;
 mod porcelain;
 mod protocol_model;
 mod readme;

@@ -3,7 +3,7 @@
 //! Invariant: entries come in the order of their names, and whatever is not stored is accounted for:
 //! outside, excluded by a recorded pattern, or skipped with a reason.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::directory::{Directory, compare};
-use super::file::{self, FileTask, metadata};
+use super::file::{self, FileTask};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -21,6 +21,7 @@ use crate::base::limits::DEPTH_MAX;
 use crate::base::path::{is_within, join};
 use crate::format::codec::Reader;
 use crate::format::tree::{self, Entry, Metadata, Node};
+use crate::ops::read_entry::{EntryError, ReadEntry, metadata, read_entry};
 use crate::ops::with_causes;
 use crate::os::{
     FileKind, Listed, Status, list, read_xattrs, read_xattrs_at, status_at, status_of,
@@ -395,12 +396,13 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
                 None => file::run(self.scan, &task, self.sink),
             };
         }
-        match self.special(place, name, &status)? {
-            Ok(entry) => {
+        match read_entry(&place.descriptor, name, &status, self.sink, &mut |_| true) {
+            Ok(ReadEntry { entry, .. }) => {
                 self.count_leaf(&entry, seen, &path);
                 directory.add(&entry, Some(Stamp::from(&status)));
             }
-            Err(error) => self.scan.fail("unreadable", &path, error.to_string()),
+            Err(EntryError::Source { reason }) => self.scan.fail("unreadable", &path, reason),
+            Err(EntryError::Sink(error)) => return Err(error.into()),
         }
         Ok(())
     }
@@ -424,37 +426,6 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         };
         drop(tally);
         self.scan.count(false, compare(seen.map(|seen| &*seen.encoded), entry), path, bytes);
-    }
-
-    /// The entry of a link, pipe, socket or device, or why there is none.
-    fn special(
-        &mut self,
-        place: &Place,
-        name: &[u8],
-        status: &Status,
-    ) -> Result<std::io::Result<Entry>, TreeError> {
-        let (major, minor) = (status.rdev_major, status.rdev_minor);
-        let node = match status.kind {
-            FileKind::Symlink => {
-                match rustix::fs::readlinkat(place.descriptor.as_fd(), name, Vec::new()) {
-                    Ok(target) => Node::Symlink { target: target.into_bytes().into() },
-                    Err(error) => return Ok(Err(error.into())),
-                }
-            }
-            FileKind::Fifo => Node::Fifo,
-            FileKind::Socket => Node::Socket,
-            FileKind::CharDevice => Node::CharDevice { major, minor },
-            FileKind::BlockDevice => Node::BlockDevice { major, minor },
-            FileKind::File | FileKind::Directory => {
-                return Ok(Err(std::io::ErrorKind::Unsupported.into()));
-            }
-        };
-        let xattrs = match read_xattrs_at(&place.descriptor, name) {
-            Ok(xattrs) => xattrs,
-            Err(error) => return Ok(Err(error)),
-        };
-        let metadata = metadata(status, &xattrs, self.sink)?;
-        Ok(Ok(Entry { name: name.into(), metadata, node }))
     }
 }
 

@@ -1,0 +1,154 @@
+//! Entries of trees as records: what ls-tree, diff-tree and hash-object print, and mktree reads.
+//!
+//! Invariant: a record of an entry says all that its tree says, so that a tree can be made of the
+//! records of its entries.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use super::json::PathText;
+use crate::base::id::Id;
+use crate::base::path::join;
+use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
+use crate::repository::Repository;
+
+/// One entry of a tree.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct EntryRecord {
+    pub(super) path: Option<String>,
+    pub(super) path_b64: Option<String>,
+    pub(super) r#type: Option<&'static str>,
+    pub(super) mode: Option<String>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) user: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) size_bytes: Option<u64>,
+    pub(super) mtime: Option<String>,
+    pub(super) id: Option<Id>,
+    pub(super) target: Option<String>,
+    pub(super) target_b64: Option<String>,
+    pub(super) major: Option<u32>,
+    pub(super) minor: Option<u32>,
+    pub(super) xattrs: Vec<XattrRecord>,
+    pub(super) link_group: Option<String>,
+}
+
+/// One extended attribute of an entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct XattrRecord {
+    pub(super) name: String,
+    pub(super) name_b64: Option<String>,
+    pub(super) size_bytes: u64,
+    pub(super) value_b64: Option<String>,
+    pub(super) blob: Option<Id>,
+}
+
+impl EntryRecord {
+    /// What metadata says of anything at a path.
+    pub(super) fn of_metadata(path: &[u8], word: &'static str, metadata: &Metadata) -> Self {
+        let PathText { path, path_b64 } = PathText::new(path);
+        Self {
+            path: Some(path),
+            path_b64,
+            r#type: Some(word),
+            mode: Some(format!("{:04o}", metadata.mode)),
+            uid: Some(metadata.uid),
+            gid: Some(metadata.gid),
+            mtime: Some(metadata.mtime.to_string()),
+            xattrs: metadata.xattrs.iter().map(XattrRecord::new).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The record of an entry at a path.
+    pub(super) fn new(path: &[u8], entry: &Entry) -> Self {
+        let mut record = Self::of_metadata(path, entry.node.word(), &entry.metadata);
+        match &entry.node {
+            Node::File { size_bytes, id } => {
+                (record.size_bytes, record.id) = (Some(*size_bytes), Some(*id));
+            }
+            Node::Directory { tree } => record.id = Some(*tree),
+            Node::Symlink { target } => {
+                let target = PathText::new(target);
+                (record.target, record.target_b64) = (Some(target.path), target.path_b64);
+            }
+            Node::CharDevice { major, minor } | Node::BlockDevice { major, minor } => {
+                (record.major, record.minor) = (Some(*major), Some(*minor));
+            }
+            Node::Fifo | Node::Socket => {}
+        }
+        record
+    }
+}
+
+impl XattrRecord {
+    fn new(xattr: &Xattr) -> Self {
+        let PathText { path: name, path_b64: name_b64 } = PathText::new(&xattr.name);
+        let (size_bytes, value_b64, blob) = match &xattr.value {
+            XattrValue::Inline(value) => (value.len() as u64, Some(BASE64.encode(value)), None),
+            XattrValue::Blob { size_bytes, id } => (*size_bytes, None, Some(*id)),
+        };
+        Self { name, name_b64, size_bytes, value_b64, blob }
+    }
+
+    /// The attribute; `None` where the fields contradict each other.
+    pub(super) fn decode(&self) -> Option<Xattr> {
+        let name = PathText { path: self.name.clone(), path_b64: self.name_b64.clone() };
+        let value = match (&self.value_b64, self.blob) {
+            (Some(value), None) => XattrValue::Inline(BASE64.decode(value).ok()?.into()),
+            (None, Some(id)) => XattrValue::Blob { size_bytes: self.size_bytes, id },
+            _ => return None,
+        };
+        Some(Xattr { name: name.bytes()?.into(), value })
+    }
+}
+
+/// What a snapshot knows of the entries of its tree beside the tree itself.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
+    links: HashMap<Box<[u8]>, usize>,
+    /// Where in the snapshot the tree stands that is listed.
+    place: Vec<u8>,
+}
+
+impl Surroundings {
+    /// What a snapshot knows of the tree at this place in it.
+    pub(super) fn of(
+        repository: &Repository,
+        snapshot: &Id,
+        place: Vec<u8>,
+    ) -> Result<Self, Failure> {
+        let root = repository.snapshot(snapshot)?.root;
+        let names = |map: BTreeMap<String, String>| {
+            let parsed = map.into_iter().map(|(number, name)| Some((number.parse().ok()?, name)));
+            parsed.flatten().collect()
+        };
+        let groups = repository.links(&root)?.into_iter().zip(1..);
+        let links = groups.flat_map(|(paths, group)| paths.into_iter().map(move |p| (p, group)));
+        Ok(Self {
+            users: names(root.users),
+            groups: names(root.groups),
+            links: links.collect(),
+            place,
+        })
+    }
+
+    /// Adds what is known of the entry at this path of the tree.
+    pub(super) fn complete(&self, path: &[u8], record: &mut EntryRecord) {
+        record.user = record.uid.and_then(|uid| self.users.get(&uid).cloned());
+        record.group = record.gid.and_then(|gid| self.groups.get(&gid).cloned());
+        let path = match self.place.is_empty() {
+            true => Cow::Borrowed(path),
+            false => Cow::Owned(join(&self.place, path)),
+        };
+        record.link_group = self.links.get(&*path).map(ToString::to_string);
+    }
+}

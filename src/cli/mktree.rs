@@ -1,0 +1,391 @@
+//! `runup mktree`: records of entries become a tree.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use serde::Deserialize;
+
+use super::entry::XattrRecord;
+use super::environment::{self, Globals, zone};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::input;
+use super::json::TreeRecord;
+use super::output::Output;
+use super::{Command, Layer};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::format::links::{self, Groups};
+use crate::format::snapshot::{BytesText, RootMetadata, RootRecord};
+use crate::format::tree::Node;
+use crate::ops::closure::first_absent_of;
+use crate::ops::mktree::{
+    Built, Content, Defaults, Edits, Links, MktreeError, PartialMetadata, build,
+};
+use crate::repository::{Repository, RepositoryError, WriteSession};
+use crate::store::{HashOnly, InsertOptions, Inserter, ObjectSink, Store, put_any};
+
+/// Arguments of `runup mktree`.
+#[derive(Debug, clap::Args)]
+pub struct Mktree {
+    /// Items on standard input, and the record, end with NUL
+    #[arg(short = 'z')]
+    nul: bool,
+    /// Take paths of any depth; the directories on the way are made. Without this each path is one
+    /// name
+    #[arg(short = 'r', long)]
+    recursive: bool,
+    /// Begin from this snapshot or tree: only what is named on standard input changes
+    #[arg(long, value_name = "REV")]
+    base: Option<OsString>,
+    /// Store nothing, and look for nothing that entries refer to: only tell the id. Needs no
+    /// repository unless --base does
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print the bare id
+    #[arg(long)]
+    plain: bool,
+}
+
+/// What mktree prints, and write-snapshot reads.
+#[derive(Debug, serde::Serialize)]
+struct Record {
+    #[serde(flatten)]
+    root: TreeRecord,
+    entries_named: u64,
+}
+
+/// What is read of a record of ls-tree, hash-object, diff-tree, write-tree or rev-parse.
+#[derive(Debug, Default, Deserialize)]
+struct Item {
+    path: Option<String>,
+    path_b64: Option<String>,
+    r#type: Option<String>,
+    mode: Option<String>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    user: Option<String>,
+    group: Option<String>,
+    size_bytes: Option<u64>,
+    mtime: Option<String>,
+    id: Option<Id>,
+    tree: Option<Id>,
+    root: Option<RootMetadata>,
+    target: Option<String>,
+    target_b64: Option<String>,
+    major: Option<u32>,
+    minor: Option<u32>,
+    xattrs: Option<Vec<XattrRecord>>,
+    link_group: Option<String>,
+    status: Option<String>,
+    old: Option<OldPath>,
+    error: Option<ErrorField>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OldPath {
+    path: String,
+    path_b64: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ErrorField {
+    message: String,
+}
+
+impl Command for Mktree {
+    const NAME: &'static str = "mktree";
+    const ABOUT: &'static str = "Make a tree of records of its entries";
+    const LAYER: Layer = Layer::Plumbing;
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let has_repository = !self.dry_run || self.base.is_some();
+        let repository = has_repository.then(|| globals.open_repository()).transpose()?;
+        let session = match (&repository, self.dry_run) {
+            (Some(repository), false) => Some(repository.write_session()?),
+            _ => None,
+        };
+        let base = match (&repository, &self.base) {
+            (Some(repository), Some(revision)) => Base::find(repository, revision)?,
+            _ => Base { root: None, links: Groups::new() },
+        };
+        let mut named = Named { is_recursive: self.recursive, ..Named::default() };
+        input::for_each_item(self.nul, |item| named.take(item))?;
+        let made = match (&repository, &session) {
+            (Some(repository), Some(session)) => {
+                // What other programs have stored while they wrote their records.
+                repository.store().reload()?;
+                store(repository, session, named, base)?
+            }
+            _ => make(named, base, repository.as_ref().map(Repository::store), &mut HashOnly)?,
+        };
+        match self.plain {
+            true => output.line(made.root.tree.to_hex().as_bytes())?,
+            false => output.record(&made, self.nul)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// What the tree begins from.
+struct Base {
+    root: Option<RootRecord>,
+    links: Groups,
+}
+
+impl Base {
+    fn find(repository: &Repository, revision: &OsString) -> Result<Self, Failure> {
+        let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
+        match resolved.kind {
+            Kind::Tree => {
+                Ok(Self { root: Some(RootRecord::of_tree(resolved.id)), links: Groups::new() })
+            }
+            Kind::Snapshot => {
+                let root = repository.snapshot(&resolved.id)?.root;
+                let links = repository.links(&root)?;
+                Ok(Self { root: Some(root), links })
+            }
+            other => {
+                Err(Failure::usage(format!("{revision:?} is a {other}, not a snapshot or tree")))
+            }
+        }
+    }
+}
+
+fn store(
+    repository: &Repository,
+    session: &WriteSession<'_>,
+    named: Named,
+    base: Base,
+) -> Result<Record, Failure> {
+    let options = InsertOptions { workers: 1, compression: repository.config().compression() };
+    let inserter = Inserter::new(repository.store(), session.id(), options);
+    let store = repository.store();
+    let (made, _) = inserter.run_one(|worker| make(named, base, Some(store), worker))?;
+    Ok(made)
+}
+
+/// Makes the tree, and the links that belong to it.
+fn make<S: ObjectSink>(
+    named: Named,
+    base: Base,
+    store: Option<&Store>,
+    sink: &mut S,
+) -> Result<Record, Failure> {
+    let entries_named = named.edits.named();
+    let defaults = Defaults {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        mtime: environment::file_time()?,
+    };
+    let groups = named.links.groups(&named.edits, base.links);
+    let named_root = named.edits.root_metadata(&defaults.metadata("dir"));
+    let base_tree = base.root.as_ref().map(|root| root.tree);
+    let Built { tree, counts, relied_on } = build(named.edits, base_tree, defaults, store, sink)?;
+    if let Some(store) = store
+        && let Some((id, kind)) = first_absent_of(store, relied_on)?
+    {
+        return Err(RepositoryError::Incomplete { what: kind.word(), id }.into());
+    }
+    let links = match groups.is_empty() {
+        true => None,
+        false => Some(put_any(sink, Kind::Links, &links::encode(groups))?),
+    };
+    let mut root = base.root.unwrap_or_else(|| RootRecord::of_tree(tree));
+    root.tree = tree;
+    root.links = links;
+    if let Some(metadata) = &named_root {
+        root.root = Some(RootMetadata::from(metadata));
+    }
+    root.users.extend(named.users);
+    root.groups.extend(named.groups);
+    Ok(Record { root: TreeRecord::new(root, counts), entries_named })
+}
+
+/// What was named on standard input.
+#[derive(Default)]
+struct Named {
+    is_recursive: bool,
+    edits: Edits,
+    links: Links,
+    users: BTreeMap<String, String>,
+    groups: BTreeMap<String, String>,
+}
+
+impl Named {
+    fn take(&mut self, item: &[u8]) -> Result<(), Failure> {
+        let item = match input::is_record(item) {
+            true => input::record(item)?,
+            false => Item::from_b3sum(item)?,
+        };
+        let path = item.path()?;
+        let depth = crate::base::path::components(&path).map_or(0, |parts| parts.len());
+        if depth > 1 && !self.is_recursive {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            return Err(Failure::usage(format!(
+                "{path:?}: paths of several names need --recursive"
+            )));
+        }
+        if let Some(error) = &item.error {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let message = format!("{path:?} is the record of a failure: {}", error.message);
+            return Err(Failure::new(Exit::Failed, "failed_record", message));
+        }
+        match item.status.as_deref() {
+            Some("removed") => return Ok(self.edits.remove(&path)?),
+            Some("renamed") => {
+                if let Some(old) = &item.old {
+                    let old = input::path_bytes(old.path.clone(), old.path_b64.clone())?;
+                    self.edits.remove(&old)?;
+                }
+            }
+            _ => {}
+        }
+        if let Some(group) = item.link_group.clone() {
+            let parts = crate::base::path::components(&path).unwrap_or_default();
+            self.links.add(group, &parts.join(&b'/'));
+        }
+        for (number, name, names) in
+            [(item.uid, &item.user, &mut self.users), (item.gid, &item.group, &mut self.groups)]
+        {
+            if let (Some(number), Some(name)) = (number, name) {
+                names.entry(number.to_string()).or_insert_with(|| name.clone());
+            }
+        }
+        let metadata = item.metadata(&path)?;
+        let content = item.content(&path, self.is_recursive)?;
+        Ok(self.edits.put(&path, metadata, content)?)
+    }
+}
+
+impl Item {
+    /// A line as b3sum prints it: an id, two spaces, a path.
+    fn from_b3sum(line: &[u8]) -> Result<Self, Failure> {
+        let refuse = || {
+            let start: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            Failure::usage(format!("neither a record nor an id, two spaces and a path: {start}"))
+        };
+        let (line, is_escaped) = match line.strip_prefix(b"\\") {
+            Some(rest) => (rest, true),
+            None => (line, false),
+        };
+        let (digits, rest) = line.split_at_checked(64).ok_or_else(refuse)?;
+        let id = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        let path = rest.strip_prefix(b"  ").ok_or_else(refuse)?;
+        let path = if is_escaped { unescape(path).ok_or_else(refuse)? } else { path.to_vec() };
+        let BytesText { path, path_b64 } = BytesText::new(&path);
+        let id: Id = id.ok_or_else(refuse)?;
+        Ok(Self { path: Some(path), path_b64, id: Some(id), ..Self::default() })
+    }
+
+    fn path(&self) -> Result<Vec<u8>, Failure> {
+        let path = self.path.clone().ok_or_else(|| {
+            Failure::usage("a record without a `path`: `hash-object --stdin` takes one with --path")
+        })?;
+        input::path_bytes(path, self.path_b64.clone())
+    }
+
+    fn metadata(&self, path: &[u8]) -> Result<PartialMetadata, Failure> {
+        let refuse = |field: &str| {
+            let path = String::from_utf8_lossy(path).into_owned();
+            Failure::usage(format!("{path:?}: `{field}` is not what ls-tree would print"))
+        };
+        // The record of write-tree has the metadata of its directory apart.
+        if let Some(root) = &self.root {
+            let metadata = root.decode().ok_or_else(|| refuse("root"))?;
+            return Ok(PartialMetadata {
+                mode: Some(metadata.mode),
+                uid: Some(metadata.uid),
+                gid: Some(metadata.gid),
+                mtime: Some(metadata.mtime),
+                xattrs: Some(metadata.xattrs),
+            });
+        }
+        let mode = self.mode.as_deref().map(|mode| u16::from_str_radix(mode, 8)).transpose();
+        let mtime = self.mtime.as_deref().map(str::parse).transpose();
+        let xattrs = self
+            .xattrs
+            .as_ref()
+            .map(|xattrs| xattrs.iter().map(XattrRecord::decode).collect::<Option<Vec<_>>>());
+        Ok(PartialMetadata {
+            mode: mode.map_err(|_| refuse("mode"))?,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: mtime.map_err(|_| refuse("mtime"))?,
+            xattrs: xattrs.map(|xattrs| xattrs.ok_or_else(|| refuse("xattrs"))).transpose()?,
+        })
+    }
+
+    fn content(&self, path: &[u8], is_recursive: bool) -> Result<Content, Failure> {
+        let refuse = |what: &str| {
+            let path = String::from_utf8_lossy(path).into_owned();
+            Failure::usage(format!("{path:?}: {what}"))
+        };
+        if self.tree.is_some() {
+            return Ok(Content::Directory { tree: self.tree });
+        }
+        let device =
+            || self.major.zip(self.minor).ok_or_else(|| refuse("`major` and `minor` are needed"));
+        let node = match self.r#type.as_deref() {
+            None => {
+                return self.id.map(Content::Object).ok_or_else(|| refuse("`id` is needed"));
+            }
+            Some("file") => {
+                let id = self.id.ok_or_else(|| refuse("`id` is needed"))?;
+                return Ok(Content::File { id, size_bytes: self.size_bytes });
+            }
+            // With --recursive a directory is what is named below it, so that records that were
+            // left out of a listing are not in the tree either.
+            Some("dir") => {
+                let tree = self.id.filter(|_| !is_recursive);
+                return Ok(Content::Directory { tree });
+            }
+            Some("symlink") => {
+                let target = self.target.clone().ok_or_else(|| refuse("`target` is needed"))?;
+                let target = input::path_bytes(target, self.target_b64.clone())?;
+                Node::Symlink { target: target.into() }
+            }
+            Some("fifo") => Node::Fifo,
+            Some("socket") => Node::Socket,
+            Some("chardev") => device().map(|(major, minor)| Node::CharDevice { major, minor })?,
+            Some("dev") => device().map(|(major, minor)| Node::BlockDevice { major, minor })?,
+            Some(other) => return Err(refuse(&format!("`type` {other:?} is not known"))),
+        };
+        Ok(Content::Special(node))
+    }
+}
+
+/// Undoes how b3sum writes names with a backslash or a line end.
+fn unescape(path: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut bytes = path.iter();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            other => *other,
+        });
+    }
+    Some(plain)
+}
+
+impl From<MktreeError> for Failure {
+    fn from(error: MktreeError) -> Self {
+        let (exit, code) = match error {
+            MktreeError::Read(error) => return error.into(),
+            MktreeError::Write(error) => return error.into(),
+            MktreeError::Thread(error) => return Self::io("cannot start a thread", &error),
+            MktreeError::Absent { .. } => (Exit::Failed, "incomplete_tree"),
+            MktreeError::WrongKind { .. } => (Exit::Usage, "wrong_kind"),
+            MktreeError::BadPath { .. }
+            | MktreeError::Twice { .. }
+            | MktreeError::NotADirectory { .. }
+            | MktreeError::Invalid { .. } => (Exit::Usage, "bad_entry"),
+        };
+        Self::new(exit, code, error.to_string())
+    }
+}
