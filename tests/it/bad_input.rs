@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use crate::sandbox::Sandbox;
 

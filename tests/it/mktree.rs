@@ -135,15 +135,13 @@ fn dumps_become_one_snapshot() {
 fn only_what_is_named_changes_on_top_of_a_base() {
     let sandbox = populated();
     sandbox.run("runup backup").succeeds();
-    let script = format!(
-        r#"echo changed > src/main.rs; rm src/soft; mkdir -p src/new/er; echo n > src/new/er/f
+    let script = r#"echo changed > src/main.rs; rm src/soft; mkdir -p src/new/er; echo n > src/new/er/f
            chmod 750 src/deep
-           {{ printf '%s\0' src/main.rs src/hard src src/new src/new/er src/new/er/f src/deep \
+           { printf '%s\0' src/main.rs src/hard src src/new src/new/er src/new/er/f src/deep \
                 | runup-hash-object -w --stdin-paths -z
-             printf '%s\0' '{{"path":"src/soft","status":"removed"}}'
-           }} | runup-mktree -z --recursive --base app | runup-write-snapshot --project app"#
-    );
-    sandbox.run(&script).succeeds();
+             printf '%s\0' '{"path":"src/soft","status":"removed"}'
+           } | runup-mktree -z --recursive --base app | runup-write-snapshot --project app"#;
+    sandbox.run(script).succeeds();
     let trees = sandbox.run("runup-rev-parse --plain app@2:src").succeeds().stdout();
     assert_eq!(trees, tree_of(&sandbox, "src"));
     let same =
