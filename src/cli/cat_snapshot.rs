@@ -5,17 +5,25 @@ use std::ffi::OsString;
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::input;
 use super::json::SnapshotRecord;
 use super::output::Output;
 use super::{Command, Layer};
 use crate::base::kind::Kind;
+use crate::repository::Repository;
 
 /// Arguments of `runup cat-snapshot`.
 #[derive(Debug, clap::Args)]
 pub struct CatSnapshot {
     /// Snapshots
-    #[arg(value_name = "REV", required = true)]
+    #[arg(value_name = "REV", required_unless_present = "stdin")]
     revisions: Vec<OsString>,
+    /// Read more revisions, or records with an id, from standard input
+    #[arg(long)]
+    stdin: bool,
+    /// Items on standard input, and records, end with NUL
+    #[arg(short = 'z')]
+    nul: bool,
     /// Print the snapshots as they are stored, with no newline after them
     #[arg(long)]
     plain: bool,
@@ -29,18 +37,35 @@ impl Command for CatSnapshot {
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
         for revision in &self.revisions {
-            let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
-            if resolved.kind != Kind::Snapshot {
-                let kind = resolved.kind;
-                return Err(Failure::usage(format!("{revision:?} is a {kind}, not a snapshot")));
-            }
-            if self.plain {
-                super::cat_object::cat(&repository, &resolved.id, Kind::Snapshot, output)?;
-                continue;
-            }
-            let snapshot = repository.snapshot(&resolved.id)?;
-            output.record(&SnapshotRecord::new(resolved.id, resolved.job, &snapshot), false)?;
+            self.print(&repository, revision.as_encoded_bytes(), output)?;
+        }
+        if self.stdin {
+            input::for_each_item(self.nul, |item| {
+                self.print(&repository, &input::object(item)?, output)?;
+                Ok(output.flush()?)
+            })?;
         }
         Ok(Exit::Done)
+    }
+}
+
+impl CatSnapshot {
+    fn print(
+        &self,
+        repository: &Repository,
+        revision: &[u8],
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let resolved = repository.resolve(revision, &zone())?;
+        if resolved.kind != Kind::Snapshot {
+            let (kind, revision) = (resolved.kind, String::from_utf8_lossy(revision));
+            return Err(Failure::usage(format!("{revision:?} is a {kind}, not a snapshot")));
+        }
+        if self.plain {
+            return super::cat_object::cat(repository, &resolved.id, Kind::Snapshot, output);
+        }
+        let snapshot = repository.snapshot(&resolved.id)?;
+        let record = SnapshotRecord::new(resolved.id, resolved.job, &snapshot);
+        Ok(output.record(&record, self.nul)?)
     }
 }

@@ -13,9 +13,10 @@ use super::messages::Messages;
 use super::output::Output;
 use super::{Command, Layer};
 use crate::base::kind::Kind;
+use crate::base::monitor::{Monitor, Problem};
 use crate::base::path::components;
 use crate::format::tree::Metadata;
-use crate::ops::checkout::{CheckoutError, CheckoutRequest, checkout, wanted_paths};
+use crate::ops::checkout::{CheckoutError, CheckoutRequest, WantedPaths, checkout};
 use crate::ops::restore::RestoreError;
 use crate::target::{Overwrite, TargetError};
 
@@ -74,8 +75,7 @@ impl Command for Checkout {
                 return Err(Failure::usage(message));
             }
         };
-        let paths = self.wanted()?;
-        let is_all = paths.is_empty();
+        let wanted = self.wanted()?;
         if is_inside(&self.to, std::path::Path::new(repository.location())) {
             let message = format!("{}: inside the repository", self.to.display());
             return Err(Failure::new(Exit::Usage, "bad_location", message));
@@ -85,9 +85,9 @@ impl Command for Checkout {
         let request = CheckoutRequest {
             tree,
             links,
-            root: root.filter(|_| is_all),
+            root: root.filter(|_| wanted.is_all()),
             to: &self.to,
-            wanted: &wanted_paths(&paths),
+            wanted: &|path, _| wanted.ask(path),
             overwrite: if self.force { Overwrite::Replace } else { Overwrite::Never },
             has_devices: self.devices,
             workers: self.jobs.map_or_else(environment::threads, usize::from),
@@ -95,7 +95,15 @@ impl Command for Checkout {
         let messages = Messages::new(output.is_json(), globals.verbose);
         let report = checkout(repository.store(), &request, &messages);
         messages.finish();
-        let report = report?;
+        let mut report = report?;
+        for path in wanted.missing() {
+            report.errors += 1;
+            messages.problem(Problem {
+                code: "no_such_path",
+                subject: path.to_vec(),
+                message: "nothing stands there in the snapshot or tree".to_owned(),
+            });
+        }
         if !self.plain {
             output.record(
                 &json!({
@@ -123,7 +131,7 @@ impl Command for Checkout {
 }
 
 impl Checkout {
-    fn wanted(&self) -> Result<Vec<Vec<u8>>, Failure> {
+    fn wanted(&self) -> Result<WantedPaths, Failure> {
         let clean = |path: &[u8]| {
             let parts = components(path).ok_or_else(|| {
                 let path = String::from_utf8_lossy(path).into_owned();
@@ -144,7 +152,7 @@ impl Checkout {
                 return Err(Failure::usage("no path on standard input"));
             }
         }
-        Ok(paths)
+        Ok(WantedPaths::new(paths))
     }
 }
 

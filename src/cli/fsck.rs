@@ -20,6 +20,9 @@ pub struct Fsck {
     /// How many threads read packs [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// End records with NUL
+    #[arg(short = 'z')]
+    nul: bool,
     /// Print nothing: tell by the exit code
     #[arg(long)]
     plain: bool,
@@ -36,9 +39,9 @@ impl Command for Fsck {
         let report = check(globals, output, depth, self.jobs)?;
         if !self.plain {
             for finding in &report.findings {
-                output.record(&finding_record(finding), false)?;
+                output.record(&finding_record(finding), self.nul)?;
             }
-            output.record(&summary_record(&report, depth), false)?;
+            output.record(&summary_record(&report, depth), self.nul)?;
         }
         Ok(exit_of(&report))
     }

@@ -4,34 +4,43 @@ use std::ffi::OsString;
 
 use super::environment::{Globals, zone};
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{ErrorRecord, Failure};
+use super::input;
 use super::json::PathText;
 use super::output::Output;
 use super::{Command, Layer};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::repository::{Repository, Resolved};
 
 /// Arguments of `runup rev-parse`.
 #[derive(Debug, clap::Args)]
 pub struct RevParse {
     /// Revisions: PROJECT, PROJECT@JOB, PROJECT@{DATE}, PROJECT~N, latest, an id; with :PATH
-    #[arg(value_name = "REV", required = true)]
+    #[arg(value_name = "REV", required_unless_present = "stdin")]
     revisions: Vec<OsString>,
+    /// Read more revisions, or records with an id, from standard input and answer each
+    #[arg(long)]
+    stdin: bool,
+    /// Items on standard input, and records, end with NUL
+    #[arg(short = 'z')]
+    nul: bool,
     /// Print bare ids
     #[arg(long)]
     plain: bool,
 }
 
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize)]
 struct Record {
     revision: String,
-    id: Id,
-    kind: &'static str,
+    id: Option<Id>,
+    kind: Option<Kind>,
     snapshot: Option<Id>,
     project: Option<String>,
     job: Option<u64>,
-    path: String,
+    path: Option<String>,
     path_b64: Option<String>,
+    error: Option<ErrorRecord>,
 }
 
 impl Command for RevParse {
@@ -42,28 +51,72 @@ impl Command for RevParse {
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
         for revision in &self.revisions {
-            let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
-            if resolved.kind == Kind::Part {
-                let message = format!("{revision:?} is not stored as an object of its own");
-                return Err(Failure::usage(message));
-            }
-            if self.plain {
-                output.line(resolved.id.to_hex().as_bytes())?;
-                continue;
-            }
-            let path = PathText::new(&resolved.path);
-            let record = Record {
-                revision: revision.to_string_lossy().into_owned(),
-                id: resolved.id,
-                kind: resolved.kind.word(),
-                snapshot: resolved.snapshot,
-                project: resolved.project,
-                job: resolved.job,
-                path: path.path,
-                path_b64: path.path_b64,
-            };
-            output.record(&record, false)?;
+            let resolved = resolve(&repository, revision.as_encoded_bytes())?;
+            self.print(revision.as_encoded_bytes(), Ok(resolved), output)?;
         }
-        Ok(Exit::Done)
+        let mut exit = Exit::Done;
+        if self.stdin {
+            input::for_each_item(self.nul, |item| {
+                let revision = input::object(item)?;
+                let resolved = resolve(&repository, &revision);
+                if let Err(failure) = &resolved {
+                    exit = exit.and(failure.exit);
+                }
+                self.print(&revision, resolved, output)?;
+                Ok(output.flush()?)
+            })?;
+        }
+        Ok(exit)
+    }
+}
+
+fn resolve(repository: &Repository, revision: &[u8]) -> Result<Resolved, Failure> {
+    let resolved = repository.resolve(revision, &zone())?;
+    if resolved.kind == Kind::Part {
+        let revision = String::from_utf8_lossy(revision);
+        let message = format!("{revision:?} is not stored as an object of its own");
+        return Err(Failure::usage(message));
+    }
+    Ok(resolved)
+}
+
+impl RevParse {
+    fn print(
+        &self,
+        revision: &[u8],
+        resolved: Result<Resolved, Failure>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        if self.plain {
+            let id = match resolved {
+                Ok(resolved) => resolved.id.to_hex(),
+                // An empty answer keeps step.
+                Err(failure) => {
+                    failure.report(false);
+                    String::new()
+                }
+            };
+            output.bytes(id.as_bytes())?;
+            return Ok(output.bytes(if self.nul { b"\0" } else { b"\n" })?);
+        }
+        let revision = String::from_utf8_lossy(revision).into_owned();
+        let record = match resolved {
+            Ok(resolved) => {
+                let PathText { path, path_b64 } = PathText::new(&resolved.path);
+                Record {
+                    revision,
+                    id: Some(resolved.id),
+                    kind: Some(resolved.kind),
+                    snapshot: resolved.snapshot,
+                    project: resolved.project,
+                    job: resolved.job,
+                    path: Some(path),
+                    path_b64,
+                    error: None,
+                }
+            }
+            Err(failure) => Record { revision, error: Some(failure.into()), ..Record::default() },
+        };
+        Ok(output.record(&record, self.nul)?)
     }
 }

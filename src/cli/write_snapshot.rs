@@ -39,6 +39,9 @@ pub struct WriteSnapshot {
     /// A word to find the snapshot by; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// The record on standard input, and the one printed, end with NUL
+    #[arg(short = 'z')]
+    nul: bool,
     /// Print the bare id of the snapshot
     #[arg(long)]
     plain: bool,
@@ -86,7 +89,7 @@ impl Command for WriteSnapshot {
                 "parent": written.parent,
                 "time": labels.time,
             });
-            output.record(&record, false)?;
+            output.record(&record, self.nul)?;
         }
         Ok(Exit::Done)
     }

@@ -34,6 +34,9 @@ pub struct WriteTree {
     /// How many threads read and compress [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// End records with NUL
+    #[arg(short = 'z')]
+    nul: bool,
     /// Print bare ids
     #[arg(long)]
     plain: bool,
@@ -131,7 +134,8 @@ impl WriteTree {
         output: &mut Output,
     ) -> std::io::Result<()> {
         if self.plain {
-            return output.line(report.record.tree.to_hex().as_bytes());
+            output.bytes(report.record.tree.to_hex().as_bytes())?;
+            return output.bytes(if self.nul { b"\0" } else { b"\n" });
         }
         let text = super::json::PathText::new(path.as_os_str().as_encoded_bytes());
         let record = Record {
@@ -143,6 +147,6 @@ impl WriteTree {
             data_added: report.inserted.object_bytes,
             data_added_packed: report.inserted.packed_bytes,
         };
-        output.record(&record, false)
+        output.record(&record, self.nul)
     }
 }

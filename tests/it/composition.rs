@@ -134,6 +134,16 @@ fn chosen_paths_are_checked_out_by_pipe() {
 }
 
 #[test]
+fn paths_that_are_not_in_a_tree_are_told() {
+    let sandbox = populated(PROJECT);
+    sandbox.run("runup backup").succeeds();
+    let ran = sandbox.run("runup-checkout app --to ../some src/deep gone src/gone").exits(3);
+    assert_eq!(ran.record()["errors"], 2);
+    assert!(ran.stderr().contains("no_such_path"), "{}", ran.stderr());
+    assert_eq!(sandbox.read("../some/src/deep/er/file"), b"bytes");
+}
+
+#[test]
 fn a_snapshot_of_what_is_not_stored_is_refused() {
     let sandbox = populated(PROJECT);
     let script = "runup-write-tree -n . | runup-write-snapshot --project app";

@@ -8,6 +8,9 @@ mod files;
 mod later;
 mod report;
 mod walk;
+mod wanted;
+
+pub use wanted::WantedPaths;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +19,6 @@ use std::sync::Mutex;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
-use crate::base::path::is_within;
 use crate::format::links;
 use crate::format::tree::{Metadata, Xattr, XattrValue};
 use crate::os::FileIdentity;
@@ -93,19 +95,6 @@ pub enum CheckoutError {
     /// The user interrupted it.
     #[error("interrupted")]
     Cancelled,
-}
-
-/// Selects the paths given and all below them; all if none is given.
-pub fn wanted_paths(paths: &[Vec<u8>]) -> impl Fn(&[u8], bool) -> Wanted + Sync {
-    move |path, _| {
-        if paths.is_empty() || paths.iter().any(|wanted| is_within(path, wanted)) {
-            Wanted::Yes
-        } else if paths.iter().any(|wanted| is_within(wanted, path)) {
-            Wanted::Container
-        } else {
-            Wanted::No
-        }
-    }
 }
 
 /// Writes a tree to a directory.
