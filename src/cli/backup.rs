@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::environment::{self, Globals, date, host, identity_of, now, user};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::{Output, count, counted, size};
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
+use crate::base::id::Id;
 use crate::ops::backup::{BackupOptions, ProjectReport, ProjectSource, backup};
 use crate::ops::write_snapshot::SnapshotLabels;
 use crate::repository::Repository;
@@ -35,10 +37,61 @@ pub struct Backup {
     jobs: Option<u16>,
 }
 
+/// What the backup of one project came to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "backup-summary")]
+struct Record<'a> {
+    /// `summary`.
+    message_type: &'static str,
+    /// The job; null where nothing was published.
+    job: Option<u64>,
+    /// The project.
+    project: &'a str,
+    /// Its snapshot.
+    snapshot_id: Id,
+    /// The snapshot of the project before it.
+    parent: Option<Id>,
+    /// The tree of the snapshot.
+    tree: Id,
+    /// Files that the parent does not have.
+    files_new: u64,
+    /// Files that differ from the parent.
+    files_changed: u64,
+    /// Files that are as in the parent.
+    files_unmodified: u64,
+    /// Directories that the parent does not have.
+    dirs_new: u64,
+    /// Directories that differ from the parent.
+    dirs_changed: u64,
+    /// Directories that are as in the parent.
+    dirs_unmodified: u64,
+    /// Sources that could not be read, or changed while they were.
+    errors: u64,
+    /// Files in all.
+    total_files_processed: u64,
+    /// Bytes of all files.
+    total_bytes_processed: u64,
+    /// Bytes of files that were read.
+    bytes_read: u64,
+    /// Bytes of new objects, before compression.
+    data_added: u64,
+    /// Bytes that they take in packs.
+    data_added_packed: u64,
+    /// New objects.
+    objects_added: u64,
+    /// New packs.
+    packs_added: u64,
+    /// When the backup began, RFC 3339.
+    backup_start: &'a str,
+    /// Seconds that it took.
+    total_duration: f64,
+}
+
 impl Command for Backup {
     const NAME: &'static str = "backup";
     const ABOUT: &'static str = "Back up the projects of runup.yaml";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
@@ -143,30 +196,30 @@ fn print(
     let counts = tree.record.counts;
     if output.is_json() {
         return output.record(
-            &json!({
-                "message_type": "summary",
-                "job": job,
-                "project": report.project,
-                "snapshot_id": report.snapshot,
-                "parent": report.parent,
-                "tree": tree.record.tree,
-                "files_new": tree.files_new,
-                "files_changed": tree.files_changed,
-                "files_unmodified": tree.files_unmodified,
-                "dirs_new": tree.dirs_new,
-                "dirs_changed": tree.dirs_changed,
-                "dirs_unmodified": tree.dirs_unmodified,
-                "errors": tree.errors,
-                "total_files_processed": tree.files_new + tree.files_changed + tree.files_unmodified,
-                "total_bytes_processed": counts.size_bytes,
-                "bytes_read": tree.bytes_read,
-                "data_added": tree.inserted.object_bytes,
-                "data_added_packed": tree.inserted.packed_bytes,
-                "objects_added": tree.inserted.objects,
-                "packs_added": tree.inserted.packs,
-                "backup_start": time,
-                "total_duration": seconds,
-            }),
+            &Record {
+                message_type: "summary",
+                job,
+                project: &report.project,
+                snapshot_id: report.snapshot,
+                parent: report.parent,
+                tree: tree.record.tree,
+                files_new: tree.files_new,
+                files_changed: tree.files_changed,
+                files_unmodified: tree.files_unmodified,
+                dirs_new: tree.dirs_new,
+                dirs_changed: tree.dirs_changed,
+                dirs_unmodified: tree.dirs_unmodified,
+                errors: tree.errors,
+                total_files_processed: tree.files_new + tree.files_changed + tree.files_unmodified,
+                total_bytes_processed: counts.size_bytes,
+                bytes_read: tree.bytes_read,
+                data_added: tree.inserted.object_bytes,
+                data_added_packed: tree.inserted.packed_bytes,
+                objects_added: tree.inserted.objects,
+                packs_added: tree.inserted.packs,
+                backup_start: time,
+                total_duration: seconds,
+            },
             false,
         );
     }

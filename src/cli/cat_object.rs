@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::repository::{Repository, RevisionError};
@@ -46,17 +49,30 @@ pub struct CatObject {
     plain: bool,
 }
 
-#[derive(Debug, Default, serde::Serialize)]
+/// What is known of one object. All but the first two fields is null where it is not found.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "object")]
 struct Record {
+    /// The object as it was asked for.
     object: String,
+    /// found, missing, or ambiguous.
     status: &'static str,
+    /// The object.
     id: Option<Id>,
+    /// What it is.
     kind: Option<Kind>,
+    /// Its bytes.
     size_bytes: Option<u64>,
+    /// Whether a list of its chunks is stored in place of its bytes.
     is_list: Option<bool>,
+    /// Bytes that it takes: those of its loose file, or its share of its compressed frame. Of a
+    /// list, without the chunks.
     stored_bytes: Option<u64>,
+    /// The pack that holds it; null for a loose object.
     pack: Option<Id>,
+    /// Where in the pack its frame begins.
     frame_offset: Option<u64>,
+    /// The objects that begin with these digits, where they are ambiguous.
     candidates: Vec<Id>,
 }
 
@@ -64,6 +80,7 @@ impl Command for CatObject {
     const NAME: &'static str = "cat-object";
     const ABOUT: &'static str = "Print objects, or what is known of them";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = match globals.open_repository() {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::input;
 use super::json::SnapshotRecord;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::kind::Kind;
 use crate::repository::Repository;
 
@@ -33,6 +33,7 @@ impl Command for CatSnapshot {
     const NAME: &'static str = "cat-snapshot";
     const ABOUT: &'static str = "Print snapshots";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -3,9 +3,9 @@
 use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::fsck::{check, exit_of, finding_record, summary_record};
+use super::fsck::{FindingRecord, SummaryRecord, check, exit_of, finding_record, summary_record};
 use super::output::{Output, count, counted, size};
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::ops::fsck::{Depth, FsckReport};
 
 /// Arguments of `runup check`.
@@ -23,6 +23,8 @@ impl Command for Check {
     const NAME: &'static str = "check";
     const ABOUT: &'static str = "Check that the repository is sound";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] =
+        &[Shape::of::<FindingRecord<'_>>(), Shape::of::<SummaryRecord>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {

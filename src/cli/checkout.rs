@@ -1,9 +1,11 @@
 //! `runup checkout`: a tree to files.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::environment::{self, Globals, is_inside, zone};
 use super::exit::Exit;
@@ -11,12 +13,13 @@ use super::failure::Failure;
 use super::input;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
+use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::{Monitor, Problem};
 use crate::base::path::components;
 use crate::format::tree::Metadata;
-use crate::ops::checkout::{CheckoutError, CheckoutRequest, WantedPaths, checkout};
+use crate::ops::checkout::{CheckoutError, CheckoutReport, CheckoutRequest, WantedPaths, checkout};
 use crate::ops::restore::RestoreError;
 use crate::target::{Overwrite, TargetError};
 
@@ -32,11 +35,11 @@ pub struct Checkout {
     /// Only these paths of the tree, and what is below them
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Read more paths from standard input, one a line
+    /// Read more paths, or records with a path, from standard input
     #[arg(long)]
     stdin: bool,
-    /// Paths on standard input end with NUL
-    #[arg(short = 'z', requires = "stdin")]
+    /// Items on standard input, and the record, end with NUL
+    #[arg(short = 'z')]
     nul: bool,
     /// Replace files that differ; without this they are left and told
     #[arg(short = 'f', long)]
@@ -52,10 +55,62 @@ pub struct Checkout {
     plain: bool,
 }
 
+/// What a checkout came to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "checkout-summary")]
+struct Record {
+    /// `summary`.
+    message_type: &'static str,
+    /// The tree that was written.
+    tree: Id,
+    #[serde(flatten)]
+    figures: CheckoutFigures,
+}
+
+/// Figures of a checkout or restore.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct CheckoutFigures {
+    /// Files, links and others that were not there before.
+    files_restored: u64,
+    /// Files, links and others that were there and differed.
+    files_replaced: u64,
+    /// Files, links and others that were there as they should be.
+    files_skipped: u64,
+    /// Directories, made or met.
+    directories: u64,
+    /// Bytes of content written.
+    bytes_restored: u64,
+    /// Bytes of content that were there already.
+    bytes_skipped: u64,
+    /// Entries that could not be written.
+    errors: u64,
+    /// Of those, ones whose stored data is missing or damaged.
+    damaged: u64,
+    /// How many times the system did not keep a part of the metadata, by what part it is.
+    not_kept: BTreeMap<&'static str, u64>,
+}
+
+impl From<&CheckoutReport> for CheckoutFigures {
+    fn from(report: &CheckoutReport) -> Self {
+        Self {
+            files_restored: report.files_restored,
+            files_replaced: report.files_replaced,
+            files_skipped: report.files_unchanged,
+            directories: report.directories,
+            bytes_restored: report.bytes_restored,
+            bytes_skipped: report.bytes_skipped,
+            errors: report.errors,
+            damaged: report.damaged,
+            not_kept: report.not_kept.clone(),
+        }
+    }
+}
+
 impl Command for Checkout {
     const NAME: &'static str = "checkout";
     const ABOUT: &'static str = "Write the files of a snapshot or tree to a directory";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
@@ -105,22 +160,9 @@ impl Command for Checkout {
             });
         }
         if !self.plain {
-            output.record(
-                &json!({
-                    "message_type": "summary",
-                    "tree": tree,
-                    "files_restored": report.files_restored,
-                    "files_replaced": report.files_replaced,
-                    "files_skipped": report.files_unchanged,
-                    "directories": report.directories,
-                    "bytes_restored": report.bytes_restored,
-                    "bytes_skipped": report.bytes_skipped,
-                    "errors": report.errors,
-                    "damaged": report.damaged,
-                    "not_kept": report.not_kept,
-                }),
-                false,
-            )?;
+            let record =
+                Record { message_type: "summary", tree, figures: CheckoutFigures::from(&report) };
+            output.record(&record, self.nul)?;
         }
         Ok(match (report.damaged, report.errors, report.not_kept.is_empty()) {
             (1.., ..) => Exit::Damaged,

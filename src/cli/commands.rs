@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::{Command, Globals, Layer, clap_command, run_matches};
+use super::{Command, Globals, Layer, Shape, clap_command, run_matches};
 
 /// A command as `runup` knows it.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub struct Listed {
     pub layer: Layer,
     /// Makes its clap command, with a program name.
     pub clap: fn(&'static str) -> clap::Command,
+    /// The records that it prints.
+    pub records: &'static [Shape],
     run: fn(&ArgMatches, &ArgMatches) -> ExitCode,
 }
 
@@ -25,7 +27,7 @@ impl std::fmt::Debug for Listed {
 }
 
 const fn listed<C: Command>() -> Listed {
-    Listed { name: C::NAME, layer: C::LAYER, clap: clap_command::<C>, run: run_matches::<C> }
+    Listed { name: C::NAME, layer: C::LAYER, clap: clap_command::<C>, records: C::RECORDS, run: run_matches::<C> }
 }
 
 /// Every command, porcelain first.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -17,35 +18,61 @@ use crate::base::path::join;
 use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
 use crate::repository::Repository;
 
-/// One entry of a tree.
-#[derive(Debug, Default, Serialize)]
+/// One entry of a tree. What it does not have is null.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "entry")]
 pub(super) struct EntryRecord {
+    /// The path in the tree that was listed, or as it was given; with replacement characters where
+    /// it is not UTF-8. Null only for standard input.
     pub(super) path: Option<String>,
+    /// The exact path, base64, where it is not UTF-8.
     pub(super) path_b64: Option<String>,
+    /// What it is: file, dir, symlink, fifo, socket, chardev, dev (a block device); null where that
+    /// could not be found out.
     pub(super) r#type: Option<&'static str>,
+    /// Permission bits, four octal digits; null for a stream, like all metadata.
     pub(super) mode: Option<String>,
+    /// Numeric owner.
     pub(super) uid: Option<u32>,
+    /// Numeric group.
     pub(super) gid: Option<u32>,
+    /// Name of the owner, where it is known.
     pub(super) user: Option<String>,
+    /// Name of the group, where it is known.
     pub(super) group: Option<String>,
+    /// Bytes of a file.
     pub(super) size_bytes: Option<u64>,
+    /// Time of last modification: seconds with nine decimals.
     pub(super) mtime: Option<String>,
+    /// The blob of a file; the tree of a directory, where it was made.
     pub(super) id: Option<Id>,
+    /// Where a symbolic link leads.
     pub(super) target: Option<String>,
+    /// The exact target, base64, where it is not UTF-8.
     pub(super) target_b64: Option<String>,
+    /// Major number of a device.
     pub(super) major: Option<u32>,
+    /// Minor number of a device.
     pub(super) minor: Option<u32>,
+    /// Extended attributes, ACLs included, sorted by name.
     pub(super) xattrs: Vec<XattrRecord>,
+    /// The same for all paths that share an inode, and for no others; null where none is shared.
     pub(super) link_group: Option<String>,
 }
 
-/// One extended attribute of an entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// One extended attribute.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "xattr")]
 pub(super) struct XattrRecord {
+    /// Its full name, such as `user.comment`.
     pub(super) name: String,
+    /// The exact name, base64, where it is not UTF-8.
     pub(super) name_b64: Option<String>,
+    /// Bytes of its value.
     pub(super) size_bytes: u64,
+    /// The value, base64; null where it is a blob.
     pub(super) value_b64: Option<String>,
+    /// The blob of a value over 512 bytes.
     pub(super) blob: Option<Id>,
 }
 

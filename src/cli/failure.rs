@@ -21,8 +21,23 @@ pub struct Failure {
     pub message: String,
 }
 
+/// The last record on standard error of a command that failed.
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "exit-error")]
+pub(super) struct ExitMessage<'a> {
+    /// `exit_error`.
+    message_type: &'static str,
+    /// A stable word for programs.
+    code: &'static str,
+    /// The exit code.
+    exit_code: u8,
+    /// One line for people.
+    message: &'a str,
+}
+
 /// Why one of several things that a command was asked for is not as it should be.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "error")]
 pub(super) struct ErrorRecord {
     /// A stable word for programs.
     pub(super) code: &'static str,
@@ -85,13 +100,10 @@ impl Failure {
             return;
         }
         if is_json {
-            let record = serde_json::json!({
-                "message_type": "exit_error",
-                "code": self.code,
-                "exit_code": self.exit as u8,
-                "message": self.message,
-            });
-            eprintln!("{record}");
+            let Self { exit, code, message } = self;
+            let (message_type, exit_code) = ("exit_error", *exit as u8);
+            let record = ExitMessage { message_type, code, exit_code, message };
+            eprintln!("{}", super::json::text(&record));
         } else {
             eprintln!("runup: {}", super::output::for_terminal(self.message.as_bytes()));
         }

@@ -1,6 +1,7 @@
 //! `runup fsck`: reads and verifies everything stored.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::environment::{self, Globals};
 use super::exit::Exit;
@@ -8,7 +9,9 @@ use super::failure::Failure;
 use super::json::PathText;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
 use crate::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, fsck};
 
 /// Arguments of `runup fsck`.
@@ -32,6 +35,8 @@ impl Command for Fsck {
     const NAME: &'static str = "fsck";
     const ABOUT: &'static str = "Read and verify everything stored";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] =
+        &[Shape::of::<FindingRecord<'_>>(), Shape::of::<SummaryRecord>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
@@ -73,43 +78,115 @@ pub(super) fn exit_of(report: &FsckReport) -> Exit {
     }
 }
 
-pub(super) fn finding_record(finding: &Finding) -> serde_json::Value {
-    let affected = |affected: &Affected| {
-        let path = PathText::new(&affected.path);
-        json!({
-            "job": affected.job, "project": affected.project,
-            "path": path.path, "path_b64": path.path_b64,
-        })
-    };
-    json!({
-        "message_type": "finding",
-        "code": finding.code,
-        "is_damage": finding.is_damage,
-        "file": finding.file,
-        "object": finding.object,
-        "kind": finding.kind,
-        "message": finding.message,
-        "affected": finding.affected.iter().map(affected).collect::<Vec<_>>(),
-        "affected_count": finding.affected_count,
-    })
+/// Something that is not as it should be.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "finding")]
+pub(super) struct FindingRecord<'a> {
+    /// `finding`.
+    message_type: &'static str,
+    /// A stable word for programs.
+    code: &'static str,
+    /// Whether stored data is damaged or lost; else it is only told.
+    is_damage: bool,
+    /// The file of the repository that it is about.
+    file: Option<&'a str>,
+    /// The object that it is about.
+    object: Option<Id>,
+    /// The kind of that object.
+    kind: Option<Kind>,
+    /// One line for people.
+    message: &'a str,
+    /// Snapshots and paths that need what is damaged, the first of them.
+    affected: Vec<AffectedRecord<'a>>,
+    /// How many there are in all.
+    affected_count: u64,
 }
 
-pub(super) fn summary_record(report: &FsckReport, depth: Depth) -> serde_json::Value {
-    json!({
-        "message_type": "summary",
-        "is_sound": report.is_sound(),
-        "has_read_data": depth == Depth::ReadData,
-        "num_errors": report.findings.iter().filter(|finding| finding.is_damage).count(),
-        "packs": report.packs,
-        "pack_bytes": report.pack_bytes,
-        "frames": report.frames,
-        "objects": report.objects,
-        "loose": report.loose,
-        "index_segments": report.index_segments,
-        "jobs": report.jobs,
-        "snapshots": report.snapshots,
-        "trees": report.trees,
-        "lists": report.lists,
-        "bytes_read": report.bytes_read,
-    })
+/// A path of a snapshot that damage affects.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "affected")]
+struct AffectedRecord<'a> {
+    /// The job of the snapshot.
+    job: u64,
+    /// Its project.
+    project: &'a str,
+    #[serde(flatten)]
+    path: PathText,
+}
+
+impl<'a> AffectedRecord<'a> {
+    fn new(affected: &'a Affected) -> Self {
+        let Affected { job, project, path, .. } = affected;
+        Self { job: *job, project, path: PathText::new(path) }
+    }
+}
+
+/// What a check came to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "check-summary")]
+pub(super) struct SummaryRecord {
+    /// `summary`.
+    message_type: &'static str,
+    /// Whether nothing is damaged.
+    is_sound: bool,
+    /// Whether every stored byte was read.
+    has_read_data: bool,
+    /// Findings that are damage.
+    num_errors: u64,
+    /// Packs.
+    packs: u64,
+    /// Their bytes.
+    pack_bytes: u64,
+    /// Frames that were verified.
+    frames: u64,
+    /// Objects in packs.
+    objects: u64,
+    /// Loose objects.
+    loose: u64,
+    /// Index segments.
+    index_segments: u64,
+    /// Jobs.
+    jobs: u64,
+    /// Snapshots.
+    snapshots: u64,
+    /// Different trees that they hold.
+    trees: u64,
+    /// Lists of long objects.
+    lists: u64,
+    /// Bytes that were read.
+    bytes_read: u64,
+}
+
+pub(super) fn finding_record(finding: &Finding) -> FindingRecord<'_> {
+    FindingRecord {
+        message_type: "finding",
+        code: finding.code,
+        is_damage: finding.is_damage,
+        file: finding.file.as_deref(),
+        object: finding.object,
+        kind: finding.kind,
+        message: &finding.message,
+        affected: finding.affected.iter().map(AffectedRecord::new).collect(),
+        affected_count: finding.affected_count,
+    }
+}
+
+pub(super) fn summary_record(report: &FsckReport, depth: Depth) -> SummaryRecord {
+    SummaryRecord {
+        message_type: "summary",
+        is_sound: report.is_sound(),
+        has_read_data: depth == Depth::ReadData,
+        num_errors: report.findings.iter().filter(|finding| finding.is_damage).count() as u64,
+        packs: report.packs,
+        pack_bytes: report.pack_bytes,
+        frames: report.frames,
+        objects: report.objects,
+        loose: report.loose,
+        index_segments: report.index_segments,
+        jobs: report.jobs,
+        snapshots: report.snapshots,
+        trees: report.trees,
+        lists: report.lists,
+        bytes_read: report.bytes_read,
+    }
 }

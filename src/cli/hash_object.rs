@@ -4,6 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::entry::EntryRecord;
 use super::environment::{self, Globals};
 use super::exit::Exit;
@@ -11,7 +14,7 @@ use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::ops::hash_object::{Hashed, hash_file, hash_listed, hash_stream};
 use crate::ops::in_order::{Answers, Ask, in_order};
 use crate::ops::read_entry::{EntryError, ReadEntry};
@@ -56,11 +59,13 @@ pub struct HashObject {
     plain: bool,
 }
 
-/// What is known of one path.
-#[derive(Debug, serde::Serialize)]
+/// What stands at one path.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "hashed-entry")]
 struct Record {
     #[serde(flatten)]
     entry: EntryRecord,
+    /// Why it could not be read, or that it changed meanwhile; else null.
     error: Option<ErrorRecord>,
 }
 
@@ -77,6 +82,7 @@ impl Command for HashObject {
     const NAME: &'static str = "hash-object";
     const ABOUT: &'static str = "Compute the ids of files, and store them";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let mut printer =

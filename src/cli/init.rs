@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::environment::{Globals, date};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, shown};
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::format::compress::Compression;
 use crate::format::project_file::ProjectFile;
 use crate::repository::{InitOptions, Repository};
@@ -21,10 +22,27 @@ pub struct Init {
     compression: Option<Compression>,
 }
 
+/// A repository that was made.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "initialized")]
+struct Record<'a> {
+    /// `initialized`.
+    message_type: &'static str,
+    /// The repository's id: 32 hexadecimal digits.
+    id: &'a str,
+    /// Where it is.
+    repository: String,
+    /// How it compresses.
+    compression: &'a str,
+    /// The runup.yaml that was written; null where there was one.
+    project_file: Option<String>,
+}
+
 impl Command for Init {
     const NAME: &'static str = "init";
     const ABOUT: &'static str = "Make a repository, and a runup.yaml to start from";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         globals.absolute_context()?;
@@ -43,13 +61,13 @@ impl Command for Init {
             None => Some(write_template(globals)?),
         };
         if output.is_json() {
-            let record = json!({
-                "message_type": "initialized",
-                "id": repository.config().repository_id,
-                "repository": path.to_string_lossy(),
-                "compression": repository.config().compression,
-                "project_file": written.map(|path| path.to_string_lossy().into_owned()),
-            });
+            let record = Record {
+                message_type: "initialized",
+                id: &repository.config().repository_id,
+                repository: path.to_string_lossy().into_owned(),
+                compression: &repository.config().compression,
+                project_file: written.map(|path| path.to_string_lossy().into_owned()),
+            };
             output.record(&record, false)?;
         } else {
             output.line(format!("Repository made in {}", shown(&path)).as_bytes())?;

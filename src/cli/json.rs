@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::id::Id;
@@ -13,17 +14,27 @@ use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipp
 pub(super) type PathText = BytesText;
 
 /// A tree with all that belongs to it, whose figures may not be known; write-snapshot reads it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TreeRecord {
+    /// The tree of the root directory.
     pub(super) tree: Id,
+    /// The groups of paths that share an inode; null where there are none.
     pub(super) links: Option<Id>,
+    /// The metadata of the root directory itself; null where nobody said.
     pub(super) root: Option<RootMetadata>,
+    /// The directory that relative includes start from.
     pub(super) context: PathText,
+    /// What was included.
     pub(super) includes: Vec<PathText>,
+    /// What was excluded.
     pub(super) excludes: Vec<PathText>,
+    /// What was not read, and why.
     pub(super) skipped: Vec<Skipped>,
+    /// Names of the owners, by uid.
     pub(super) users: BTreeMap<String, String>,
+    /// Names of the groups, by gid.
     pub(super) groups: BTreeMap<String, String>,
+    /// Figures of the tree; null where nobody has counted.
     pub(super) counts: Option<Counts>,
 }
 
@@ -46,11 +57,20 @@ impl TreeRecord {
     }
 }
 
+/// A record on one line.
+pub(super) fn text(record: &impl Serialize) -> String {
+    serde_json::to_string(record).unwrap_or_default()
+}
+
 /// A snapshot with the names that lead to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "snapshot")]
 pub(super) struct SnapshotRecord<'a> {
+    /// The snapshot.
     pub(super) id: Id,
+    /// The first digits of its id.
     pub(super) short_id: String,
+    /// The job that holds it; null where it was not reached through one.
     pub(super) job: Option<u64>,
     #[serde(flatten)]
     pub(super) snapshot: &'a Snapshot,

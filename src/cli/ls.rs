@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::ls_tree::tree_of;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::format::tree::{Entry, Node};
 use crate::ops::ls_tree::ls_tree;
 
@@ -30,6 +30,7 @@ impl Command for Ls {
     const NAME: &'static str = "ls";
     const ABOUT: &'static str = "List the files of a snapshot";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] = &[Shape::of::<EntryRecord>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

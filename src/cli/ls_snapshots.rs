@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::json::SnapshotRecord;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::snapshot::Snapshot;
 use crate::repository::Repository;
@@ -81,6 +81,7 @@ impl Command for LsSnapshots {
     const NAME: &'static str = "ls-snapshots";
     const ABOUT: &'static str = "List snapshots, oldest job first";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -7,7 +7,7 @@ use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::path::{components, is_within};
@@ -60,6 +60,7 @@ impl Command for LsTree {
     const NAME: &'static str = "ls-tree";
     const ABOUT: &'static str = "List the entries of a snapshot or tree";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<EntryRecord>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

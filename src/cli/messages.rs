@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::json::PathText;
+use super::json::{PathText, text};
 use super::output::{count, for_terminal, size};
 use crate::base::monitor::{Action, Monitor, Problem};
 
@@ -29,6 +30,48 @@ pub(super) fn listen_for_interrupts() {
 /// Whether the user interrupted the command.
 pub(super) fn is_cancelled() -> bool {
     CANCELLED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// One path of a backup or restore, with --verbose.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "verbose-status")]
+pub(super) struct PathMessage {
+    /// `verbose_status`.
+    message_type: &'static str,
+    /// What became of it: new, modified, unchanged, deleted.
+    action: &'static str,
+    /// The path.
+    item: String,
+    /// The exact path, base64, where it is not UTF-8.
+    item_b64: Option<String>,
+    /// Bytes of its content.
+    size_bytes: u64,
+}
+
+/// Something that went wrong with one path or object; the rest goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "problem")]
+pub(super) struct ProblemMessage {
+    /// `error`.
+    message_type: &'static str,
+    /// A stable word for programs.
+    code: &'static str,
+    /// The path, object or file.
+    item: String,
+    /// The exact path, base64, where it is not UTF-8.
+    item_b64: Option<String>,
+    /// One line for people.
+    message: String,
+}
+
+/// Something worth knowing; nothing went wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "note")]
+pub(super) struct NoteMessage {
+    /// `note`.
+    message_type: &'static str,
+    /// One line for people.
+    message: String,
 }
 
 /// Tells on standard error what happens.
@@ -112,11 +155,14 @@ impl Monitor for Messages {
             };
             if self.is_json {
                 let item = PathText::new(path);
-                let record = json!({
-                    "message_type": "verbose_status", "action": word,
-                    "item": item.path, "item_b64": item.path_b64, "size_bytes": bytes,
-                });
-                self.say(&record.to_string());
+                let record = PathMessage {
+                    message_type: "verbose_status",
+                    action: word,
+                    item: item.path,
+                    item_b64: item.path_b64,
+                    size_bytes: bytes,
+                };
+                self.say(&text(&record));
             } else if action != Action::Unchanged {
                 self.say(&format!("{word:9} {}", for_terminal(path)));
             }
@@ -136,11 +182,14 @@ impl Monitor for Messages {
         }
         if self.is_json {
             let item = PathText::new(&problem.subject);
-            let record = json!({
-                "message_type": "error", "code": problem.code,
-                "item": item.path, "item_b64": item.path_b64, "message": problem.message,
-            });
-            self.say(&record.to_string());
+            let record = ProblemMessage {
+                message_type: "error",
+                code: problem.code,
+                item: item.path,
+                item_b64: item.path_b64,
+                message: problem.message,
+            };
+            self.say(&text(&record));
         } else {
             let subject = match &problem.subject[..] {
                 [] => ".".into(),
@@ -156,7 +205,7 @@ impl Monitor for Messages {
         }
         if self.is_json {
             let message = message.to_string();
-            self.say(&json!({"message_type": "note", "message": message}).to_string());
+            self.say(&text(&NoteMessage { message_type: "note", message }));
         } else {
             self.say(&format!("runup: {}", for_terminal(message.to_string().as_bytes())));
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::entry::XattrRecord;
 use super::environment::{self, Globals, zone};
@@ -12,7 +13,7 @@ use super::failure::Failure;
 use super::input;
 use super::json::TreeRecord;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::links::{self, Groups};
@@ -48,10 +49,12 @@ pub struct Mktree {
 }
 
 /// What mktree prints, and write-snapshot reads.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "made-tree")]
 struct Record {
     #[serde(flatten)]
     root: TreeRecord,
+    /// Records and lines that were read.
     entries_named: u64,
 }
 
@@ -97,6 +100,7 @@ impl Command for Mktree {
     const NAME: &'static str = "mktree";
     const ABOUT: &'static str = "Make a tree of records of its entries";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let has_repository = !self.dry_run || self.base.is_some();

@@ -26,6 +26,7 @@ pub mod mktree;
 mod output;
 pub mod restore;
 pub mod rev_parse;
+pub mod schema;
 pub mod snapshots;
 pub mod write_snapshot;
 pub mod write_tree;
@@ -39,6 +40,7 @@ pub use environment::Globals;
 pub use exit::Exit;
 pub use failure::Failure;
 pub use output::Output;
+pub use schema::Shape;
 
 /// Whether a command is a stable building block or made for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,9 @@ pub trait Command: Args {
     const ABOUT: &'static str;
     /// Which layer it belongs to.
     const LAYER: Layer;
+
+    /// The records that it prints.
+    const RECORDS: &'static [Shape];
 
     /// Whether an interrupt is noticed while it works, and ends it in good order. One that waits
     /// for standard input is better ended at once.

@@ -4,14 +4,16 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::checkout::CheckoutFigures;
 use super::environment::{self, Globals, identity_of, is_inside};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::{Output, count, size};
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::project_file::{Project, ProjectFile};
 use crate::format::snapshot::Snapshot;
@@ -41,10 +43,35 @@ pub struct Restore {
     jobs: Option<u16>,
 }
 
+/// What the restore of one project came to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "restore-summary")]
+struct Record<'a> {
+    /// `summary`.
+    message_type: &'static str,
+    /// The project.
+    project: &'a str,
+    /// The job whose snapshot was restored.
+    job: u64,
+    /// The snapshot.
+    snapshot_id: Id,
+    /// The directory that was written to.
+    target: String,
+    /// Its exact path, base64, where it is not UTF-8.
+    target_b64: Option<String>,
+    /// What was removed because the snapshot lacks it.
+    files_deleted: u64,
+    #[serde(flatten)]
+    figures: CheckoutFigures,
+    /// Seconds that it took.
+    total_duration: f64,
+}
+
 impl Command for Restore {
     const NAME: &'static str = "restore";
     const ABOUT: &'static str = "Restore projects to their state as of a job";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
@@ -222,25 +249,17 @@ fn print(
     if output.is_json() {
         let to = super::json::PathText::new(to.as_os_str().as_encoded_bytes());
         return output.record(
-            &json!({
-                "message_type": "summary",
-                "project": project,
-                "job": job,
-                "snapshot_id": id,
-                "target": to.path,
-                "target_b64": to.path_b64,
-                "files_restored": checkout.files_restored,
-                "files_replaced": checkout.files_replaced,
-                "files_skipped": checkout.files_unchanged,
-                "files_deleted": report.files_deleted,
-                "directories": checkout.directories,
-                "bytes_restored": checkout.bytes_restored,
-                "bytes_skipped": checkout.bytes_skipped,
-                "errors": checkout.errors,
-                "damaged": checkout.damaged,
-                "not_kept": checkout.not_kept,
-                "total_duration": seconds,
-            }),
+            &Record {
+                message_type: "summary",
+                project,
+                job,
+                snapshot_id: *id,
+                target: to.path,
+                target_b64: to.path_b64,
+                files_deleted: report.files_deleted,
+                figures: CheckoutFigures::from(checkout),
+                total_duration: seconds,
+            },
             false,
         );
     }

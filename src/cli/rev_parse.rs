@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::repository::{Repository, Resolved};
@@ -30,16 +33,27 @@ pub struct RevParse {
     plain: bool,
 }
 
-#[derive(Debug, Default, serde::Serialize)]
+/// What a revision means. All but the first field is null where it means nothing.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "revision")]
 struct Record {
+    /// The revision as it was given.
     revision: String,
+    /// The object.
     id: Option<Id>,
+    /// What it is.
     kind: Option<Kind>,
+    /// The snapshot that it was reached through.
     snapshot: Option<Id>,
+    /// The project, where the revision names one.
     project: Option<String>,
+    /// The job, where the revision names one.
     job: Option<u64>,
+    /// The path in the snapshot or tree; empty for its root.
     path: Option<String>,
+    /// The exact path, base64, where it is not UTF-8.
     path_b64: Option<String>,
+    /// Why it means nothing.
     error: Option<ErrorRecord>,
 }
 
@@ -47,6 +61,7 @@ impl Command for RevParse {
     const NAME: &'static str = "rev-parse";
     const ABOUT: &'static str = "Find what revisions mean";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::json::SnapshotRecord;
 use super::ls_snapshots::Filter;
 use super::output::{Output, count, size};
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 
 /// Arguments of `runup snapshots`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,7 @@ impl Command for Snapshots {
     const NAME: &'static str = "snapshots";
     const ABOUT: &'static str = "List jobs with their snapshots";
     const LAYER: Layer = Layer::Porcelain;
+    const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

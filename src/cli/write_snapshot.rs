@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::environment::{Globals, date, host, user};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
@@ -47,10 +48,29 @@ pub struct WriteSnapshot {
     plain: bool,
 }
 
+/// A snapshot that was published.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "written-snapshot")]
+struct Record<'a> {
+    /// The snapshot.
+    id: Id,
+    /// The job that holds it.
+    job: u64,
+    /// Its project.
+    project: &'a str,
+    /// Its tree.
+    tree: Id,
+    /// The snapshot of the project before it.
+    parent: Option<Id>,
+    /// When it was taken, RFC 3339.
+    time: &'a str,
+}
+
 impl Command for WriteSnapshot {
     const NAME: &'static str = "write-snapshot";
     const ABOUT: &'static str = "Publish a tree as a snapshot, in a job of its own";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         if !crate::format::snapshot::is_project_name(&self.project) {
@@ -81,14 +101,14 @@ impl Command for WriteSnapshot {
         if self.plain {
             output.line(written.id.to_hex().as_bytes())?;
         } else {
-            let record = json!({
-                "id": written.id,
-                "job": written.job,
-                "project": self.project,
-                "tree": root.tree,
-                "parent": written.parent,
-                "time": labels.time,
-            });
+            let record = Record {
+                id: written.id,
+                job: written.job,
+                project: &self.project,
+                tree: root.tree,
+                parent: written.parent,
+                time: &labels.time,
+            };
             output.record(&record, self.nul)?;
         }
         Ok(Exit::Done)

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::environment::{self, Globals, identity_of};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer};
+use super::{Command, Layer, Shape};
 use crate::format::snapshot::RootRecord;
 use crate::ops::write_tree::{Destination, TreeReport, TreeSource, write_tree};
 use crate::source::selection::Selection;
@@ -43,15 +46,22 @@ pub struct WriteTree {
 }
 
 /// What `write-tree` prints for each path, and `write-snapshot` reads.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "written-tree")]
 struct Record<'a> {
+    /// The directory as it was given.
     path: String,
+    /// The exact path, base64, where it is not UTF-8.
     path_b64: Option<String>,
     #[serde(flatten)]
     root: &'a RootRecord,
+    /// Sources that could not be read, or changed while they were.
     errors: u64,
+    /// Bytes of files that were read.
     bytes_read: u64,
+    /// Bytes of new objects, before compression.
     data_added: u64,
+    /// Bytes that they take in packs.
     data_added_packed: u64,
 }
 
@@ -59,6 +69,7 @@ impl Command for WriteTree {
     const NAME: &'static str = "write-tree";
     const ABOUT: &'static str = "Store a directory as a tree";
     const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {

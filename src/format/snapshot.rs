@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{DecodeError, Reader};
@@ -17,7 +18,7 @@ use crate::base::id::Id;
 use crate::base::limits::XATTR_INLINE_BYTES_MAX;
 
 /// A snapshot of one project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// The project's name.
     pub project: String,
@@ -53,7 +54,7 @@ pub fn is_project_name(name: &str) -> bool {
 }
 
 /// A stored tree with all that belongs to it: what `runup-write-tree` prints and a snapshot keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RootRecord {
     /// The tree of the root directory.
     pub tree: Id,
@@ -97,7 +98,8 @@ impl RootRecord {
 }
 
 /// Figures of a tree.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "counts")]
 pub struct Counts {
     /// Regular files.
     pub files: u64,
@@ -120,7 +122,8 @@ impl Counts {
 }
 
 /// Bytes as text where they are UTF-8, with base64 where they are not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "bytes")]
 pub struct BytesText {
     /// The bytes, with replacement characters where they are not UTF-8.
     pub path: String,
@@ -148,7 +151,8 @@ impl BytesText {
 }
 
 /// A path that was not read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "skipped")]
 pub struct Skipped {
     /// The path in the tree.
     #[serde(flatten)]
@@ -158,7 +162,8 @@ pub struct Skipped {
 }
 
 /// The metadata of the root directory, which no tree holds an entry for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "root-metadata")]
 pub struct RootMetadata {
     /// Permission bits, four octal digits.
     pub mode: String,
@@ -173,7 +178,8 @@ pub struct RootMetadata {
 }
 
 /// An extended attribute of the root directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "root-xattr")]
 pub struct RootXattr {
     /// The name, base64.
     pub name_b64: String,
