@@ -107,19 +107,7 @@ impl Command for Backup {
             if self.project.as_ref().is_some_and(|wanted| wanted != name) {
                 continue;
             }
-            let selection = Selection::new(
-                context.as_os_str().as_encoded_bytes(),
-                &project.include,
-                &project.exclude,
-            )
-            .map_err(|error| {
-                let file = found.path.display();
-                Failure::new(
-                    Exit::Usage,
-                    "project_file",
-                    format!("{file}: project.{name}: {error}"),
-                )
-            })?;
+            let selection = found.selection(name, project, &context)?;
             warn_idle_excludes(&selection, name, output.is_json());
             let bytes =
                 |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
@@ -166,7 +154,7 @@ impl Command for Backup {
     }
 }
 
-fn unknown_project(found: &environment::FoundProjectFile, wanted: &str) -> Failure {
+pub(super) fn unknown_project(found: &environment::FoundProjectFile, wanted: &str) -> Failure {
     let names: Vec<&str> = found.file.projects.iter().map(|(name, _)| name.as_str()).collect();
     let file = found.path.display();
     let message = format!("{file}: no project {wanted:?}: there is {}", names.join(", "));

@@ -27,11 +27,17 @@ impl std::fmt::Debug for Listed {
 }
 
 const fn listed<C: Command>() -> Listed {
-    Listed { name: C::NAME, layer: C::LAYER, clap: clap_command::<C>, records: C::RECORDS, run: run_matches::<C> }
+    Listed {
+        name: C::NAME,
+        layer: C::LAYER,
+        clap: clap_command::<C>,
+        records: C::RECORDS,
+        run: run_matches::<C>,
+    }
 }
 
 /// Every command, porcelain first.
-pub const ALL: [Listed; 17] = [
+pub const ALL: [Listed; 21] = [
     listed::<super::init::Init>(),
     listed::<super::backup::Backup>(),
     listed::<super::restore::Restore>(),
@@ -43,10 +49,14 @@ pub const ALL: [Listed; 17] = [
     listed::<super::write_tree::WriteTree>(),
     listed::<super::mktree::Mktree>(),
     listed::<super::ls_tree::LsTree>(),
+    listed::<super::diff_tree::DiffTree>(),
     listed::<super::write_snapshot::WriteSnapshot>(),
     listed::<super::cat_snapshot::CatSnapshot>(),
     listed::<super::ls_snapshots::LsSnapshots>(),
+    listed::<super::ls_projects::LsProjects>(),
     listed::<super::rev_parse::RevParse>(),
+    listed::<super::rev_list::RevList>(),
+    listed::<super::check_ignore::CheckIgnore>(),
     listed::<super::checkout::Checkout>(),
     listed::<super::fsck::Fsck>(),
 ];

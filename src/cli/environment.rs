@@ -14,10 +14,11 @@ use super::failure::Failure;
 use crate::base::hash::plain;
 use crate::base::id::hex;
 use crate::base::time::FileTime;
-use crate::format::project_file::{self, PROJECT_FILE_BYTES_MAX, ProjectFile};
+use crate::format::project_file::{self, PROJECT_FILE_BYTES_MAX, Project, ProjectFile};
 use crate::os::{FileIdentity, status_of};
 use crate::repository::Repository;
 use crate::repository::{CONFIG_FILE, LEGACY_FILE};
+use crate::source::selection::Selection;
 
 /// Names of the project file, in the order in which they are looked for.
 const PROJECT_FILES: [&str; 2] = ["runup.yaml", "runup.yml"];
@@ -46,6 +47,23 @@ pub struct Globals {
 pub(super) struct FoundProjectFile {
     pub(super) path: PathBuf,
     pub(super) file: ProjectFile,
+}
+
+impl FoundProjectFile {
+    /// What one of its projects includes and excludes, in an absolute context.
+    pub(super) fn selection(
+        &self,
+        name: &str,
+        project: &Project,
+        context: &Path,
+    ) -> Result<Selection, Failure> {
+        let context = context.as_os_str().as_bytes();
+        Selection::new(context, &project.include, &project.exclude).map_err(|error| {
+            let file = self.path.display();
+            let message = format!("{file}: project.{name}: {error}");
+            Failure::new(Exit::Usage, "project_file", message)
+        })
+    }
 }
 
 fn variable(name: &str) -> Option<OsString> {

@@ -10,9 +10,9 @@ use super::output::Output;
 use super::{Command, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::path::{components, is_within};
+use crate::base::path::components;
 use crate::format::tree::{Entry, Node};
-use crate::ops::ls_tree::ls_tree;
+use crate::ops::ls_tree::{Listing, ls_tree};
 use crate::repository::{Repository, Resolved};
 
 /// How entries are printed.
@@ -70,19 +70,21 @@ impl Command for LsTree {
             Some(snapshot) => Surroundings::of(&repository, &snapshot, resolved.path)?,
             None => Surroundings::default(),
         };
-        let mut paths = Vec::new();
-        for path in &self.paths {
-            let parts = components(path.as_encoded_bytes())
-                .ok_or_else(|| Failure::usage(format!("{path:?} is no path inside a tree")))?;
-            paths.push(parts.join(&b'/'));
-        }
-        let mut is_found = vec![false; paths.len()];
-        ls_tree(repository.store(), &tree, &mut |path, entry| {
-            let (is_asked, leads_down) = self.visit(path, entry, &paths, &mut is_found);
-            if is_asked {
+        let listing = Listing {
+            paths: tree_paths(&self.paths)?,
+            recursive: self.recursive,
+            directories: self.directories,
+            trees: self.trees,
+        };
+        let mut is_found = vec![false; listing.paths.len()];
+        ls_tree::<Failure>(repository.store(), &tree, &mut |path, entry| {
+            for (wanted, is_found) in listing.paths.iter().zip(&mut is_found) {
+                *is_found |= path == wanted.as_slice();
+            }
+            if listing.lists(path, entry.is_directory()) {
                 self.print(path, entry, &surroundings, output)?;
             }
-            Ok::<_, Failure>(leads_down)
+            Ok(listing.leads_into(path))
         })?;
         match is_found.iter().position(|found| !found) {
             Some(missing) => Err(Failure::new(
@@ -113,41 +115,19 @@ fn tree_of_resolved(
     }
 }
 
+/// Paths inside a tree, as they are given to a command.
+pub(super) fn tree_paths(paths: &[OsString]) -> Result<Vec<Vec<u8>>, Failure> {
+    let normalised = |path: &OsString| {
+        let parts = components(path.as_encoded_bytes())
+            .ok_or_else(|| Failure::usage(format!("{path:?} is no path inside a tree")))?;
+        Ok(parts.join(&b'/'))
+    };
+    paths.iter().map(normalised).collect()
+}
+
 impl LsTree {
     fn prints_records(&self) -> bool {
         !self.name_only && !self.plain && self.format == Format::Json
-    }
-
-    /// Whether an entry is asked for, and whether to go down into it.
-    fn visit(
-        &self,
-        path: &[u8],
-        entry: &Entry,
-        paths: &[Vec<u8>],
-        is_found: &mut [bool],
-    ) -> (bool, bool) {
-        let is_directory = entry.is_directory();
-        let parent = crate::base::path::split_last(path).0;
-        let (mut is_asked, mut leads_down) = (paths.is_empty(), paths.is_empty() && self.recursive);
-        for (number, wanted) in paths.iter().enumerate() {
-            let is_it = path == wanted.as_slice();
-            is_found[number] |= is_it;
-            // A directory that is named stands for what is in it, unless it is itself asked for.
-            is_asked |= match is_it {
-                true => !is_directory || self.directories || self.trees,
-                false => {
-                    is_within(path, wanted)
-                        && (self.recursive || (parent == wanted && !self.directories))
-                }
-            };
-            leads_down |= is_within(wanted, path) || (self.recursive && is_within(path, wanted));
-        }
-        let is_shown = match (self.directories, is_directory) {
-            (true, directory) => directory,
-            (false, true) => !self.recursive || self.trees,
-            (false, false) => true,
-        };
-        (is_asked && is_shown, leads_down)
     }
 
     fn print(

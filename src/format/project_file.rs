@@ -10,7 +10,7 @@ pub use super::project_file_error::{Problem, ProjectFileError};
 use super::project_file_error::{error, unexpected, unknown_key, unquoted};
 use super::snapshot::is_project_name;
 use super::yaml;
-use super::yaml_node::{Key, KeyPath, Node, ScalarKind, Value, describe_scalar};
+use super::yaml_node::{Key, KeyPath, Node, Position, ScalarKind, Value, describe_scalar};
 
 /// Longest project file, in bytes.
 pub const PROJECT_FILE_BYTES_MAX: usize = yaml::BYTES_MAX;
@@ -48,6 +48,10 @@ pub struct Project {
     pub include: Vec<String>,
     /// Paths and globs to leave out, as written.
     pub exclude: Vec<String>,
+    /// Where each of `include` stands in the file.
+    pub include_places: Vec<Position>,
+    /// Where each of `exclude` stands in the file.
+    pub exclude_places: Vec<Position>,
     /// Whether to stay on the file systems of the included paths.
     pub one_file_system: bool,
 }
@@ -170,28 +174,38 @@ fn check_name(key: &Key, path: &KeyPath<'_>) -> Result<(), ProjectFileError> {
 
 fn project(node: &Node, path: &KeyPath<'_>) -> Result<Project, ProjectFileError> {
     let mut include = None;
-    let mut project = Project { include: Vec::new(), exclude: Vec::new(), one_file_system: false };
+    let mut project = Project {
+        include: Vec::new(),
+        exclude: Vec::new(),
+        include_places: Vec::new(),
+        exclude_places: Vec::new(),
+        one_file_system: false,
+    };
     for (key, value) in mapping(node, path, "a mapping with the key `include`")? {
         let path = &KeyPath::Key(path, &key.text);
         match key.text.as_str() {
             "include" => {
                 let items = patterns(value, path)?;
-                if items.is_empty() {
+                if items.0.is_empty() {
                     return Err(unexpected(value, path, "at least one path"));
                 }
                 include = Some(items);
             }
-            "exclude" => project.exclude = patterns(value, path)?,
+            "exclude" => (project.exclude, project.exclude_places) = patterns(value, path)?,
             "one-file-system" => project.one_file_system = boolean(value, path)?,
             _ => return Err(unknown_key(key, path, PROJECT_KEYS)),
         }
     }
     let missing = || error(node.position, path, Problem::MissingKey { key: "include" });
-    project.include = include.ok_or_else(missing)?;
+    (project.include, project.include_places) = include.ok_or_else(missing)?;
     Ok(project)
 }
 
-fn patterns(node: &Node, path: &KeyPath<'_>) -> Result<Vec<String>, ProjectFileError> {
+/// Returns the patterns of a list, and where each stands.
+fn patterns(
+    node: &Node,
+    path: &KeyPath<'_>,
+) -> Result<(Vec<String>, Vec<Position>), ProjectFileError> {
     let Value::List(items) = &node.value else {
         return Err(unexpected(node, path, EXPECTED_LIST));
     };
@@ -205,7 +219,7 @@ fn patterns(node: &Node, path: &KeyPath<'_>) -> Result<Vec<String>, ProjectFileE
         }
         patterns.push(pattern);
     }
-    Ok(patterns)
+    Ok((patterns, items.iter().map(|item| item.position).collect()))
 }
 
 fn path_string(node: &Node, path: &KeyPath<'_>) -> Result<String, ProjectFileError> {
@@ -311,6 +325,11 @@ mod tests {
         let first = file.project("b.2").expect("present");
         assert_eq!(first.include, [".", "a b", "/etc"]);
         assert_eq!(first.exclude, ["*.o"]);
+        let places = |places: &[Position]| {
+            places.iter().map(|place| (place.line, place.column)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&first.include_places), [(7, 15), (7, 18), (7, 25)]);
+        assert_eq!(places(&first.exclude_places), [(9, 7)]);
         assert!(first.one_file_system);
         let second = file.project("a_-1").expect("present");
         assert_eq!(second.include, ["x"]);

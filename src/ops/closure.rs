@@ -1,16 +1,16 @@
 //! Everything that an object refers to, directly or not.
 //!
-//! Invariant: each object is visited once, however often it is referred to.
-
-use std::collections::HashSet;
+//! Invariant: each object is met once, however often it is referred to.
 
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::base::limits::DEPTH_MAX;
+use crate::base::path::join;
 use crate::format::codec::DecodeError;
 use crate::format::list::{List, Section, Segment};
-use crate::format::snapshot::{RootRecord, RootXattr};
+use crate::format::snapshot::{RootRecord, RootXattr, Snapshot};
 use crate::format::tree::{self, Entry, Metadata, Node, XattrValue};
-use crate::store::{ReadError, Store, Stored};
+use crate::store::{Found, ObjectSet, ReadError, Store, Stored};
 
 /// Ids and kinds of objects.
 pub type References = Vec<(Id, Kind)>;
@@ -43,22 +43,8 @@ pub fn of_root(root: &RootRecord) -> References {
     references
 }
 
-/// What a tree refers to.
-///
-/// # Errors
-///
-/// The tree is missing or damaged.
-pub fn of_tree(store: &Store, id: &Id) -> Result<References, ReadError> {
-    let bytes = store.read(id, Kind::Tree)?;
-    let mut references = References::new();
-    for entry in tree::entries(&bytes) {
-        references.extend(of_entry(&entry.map_err(|source| damaged(id, source))?));
-    }
-    Ok(references)
-}
-
-fn damaged(id: &Id, source: DecodeError) -> ReadError {
-    ReadError::Damaged { id: *id, kind: Kind::Tree, file: "the repository".into(), source }
+fn damaged(id: &Id, kind: Kind, source: DecodeError) -> ReadError {
+    ReadError::Damaged { id: *id, kind, file: "the repository".into(), source }
 }
 
 /// What the list of a long object refers to: its pages and chunks.
@@ -68,9 +54,7 @@ fn damaged(id: &Id, source: DecodeError) -> ReadError {
 /// A page is missing or damaged.
 pub fn of_list(store: &Store, kind: Kind, list: &List) -> Result<References, ReadError> {
     let mut references = References::new();
-    for section in [pages(&list.segments), pages(&list.values)] {
-        references.extend(section.iter().map(|page| (*page, Kind::Page)));
-    }
+    references.extend(pages(list).map(|page| (page, Kind::Page)));
     store.for_each_segment(list, |segment| {
         if let Segment::Chunk { id, .. } = segment {
             references.push((id, kind.chunk_kind()));
@@ -80,10 +64,156 @@ pub fn of_list(store: &Store, kind: Kind, list: &List) -> Result<References, Rea
     Ok(references)
 }
 
-fn pages<T>(section: &Section<T>) -> &[Id] {
-    match section {
-        Section::Inline(_) => &[],
-        Section::Paged(pages) => pages,
+/// The pages of a list.
+pub fn pages(list: &List) -> impl Iterator<Item = Id> {
+    fn of<T>(section: &Section<T>) -> &[Id] {
+        match section {
+            Section::Inline(_) => &[],
+            Section::Paged(pages) => pages,
+        }
+    }
+    of(&list.segments).iter().chain(of(&list.values)).copied()
+}
+
+/// An object met on a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached<'p> {
+    /// The object.
+    pub id: Id,
+    /// Its kind, as what refers to it says.
+    pub kind: Kind,
+    /// The path that it was met at: of its entry, or of the entry whose attribute it is. `None` for
+    /// what has no path of its own (pages, chunks, links), and where the walk began without one.
+    pub path: Option<&'p [u8]>,
+}
+
+/// Receives each object; returns what is known of it, or `None` to leave out what it refers to.
+pub type Meet<'m, E> = dyn FnMut(&Reached<'_>) -> Result<Option<Found>, E> + 'm;
+
+/// Walks from objects to all that they refer to, meeting each object once in all its walks.
+///
+/// Depth first, in the order of names: the order in which backups pack trees, so that trees which
+/// are stored together are read together. Memory: an [`ObjectSet`], and the directories and lists
+/// that wait beside the path from the root to the tree at hand.
+#[derive(Debug)]
+pub struct Walk<'s> {
+    store: &'s Store,
+    seen: ObjectSet,
+    waiting: Vec<Waiting>,
+}
+
+/// An object that was met and not read yet.
+#[derive(Debug)]
+struct Waiting {
+    id: Id,
+    kind: Kind,
+    is_list: bool,
+    path: Option<Vec<u8>>,
+}
+
+impl<'s> Walk<'s> {
+    /// Prepares for walks.
+    pub fn new(store: &'s Store) -> Self {
+        Self { store, seen: store.object_set(), waiting: Vec::new() }
+    }
+
+    /// Marks an object as met; whether it was not met before.
+    pub fn mark(&mut self, id: &Id) -> bool {
+        self.seen.insert(id)
+    }
+
+    /// Meets an object and all below it that was not met before.
+    ///
+    /// # Errors
+    ///
+    /// A tree, list or snapshot is damaged or of another kind than is said; whatever `meet` returns.
+    pub fn run<E: From<ReadError>>(
+        &mut self,
+        root: &Reached<'_>,
+        meet: &mut Meet<'_, E>,
+    ) -> Result<(), E> {
+        self.waiting.clear();
+        self.reach(root, meet)?;
+        while let Some(next) = self.waiting.pop() {
+            let from = self.waiting.len();
+            self.enter(&next, meet)?;
+            self.waiting[from..].reverse();
+        }
+        Ok(())
+    }
+
+    fn reach<E: From<ReadError>>(
+        &mut self,
+        reached: &Reached<'_>,
+        meet: &mut Meet<'_, E>,
+    ) -> Result<(), E> {
+        let Reached { id, kind, path } = *reached;
+        if !self.seen.insert(&id) {
+            return Ok(());
+        }
+        let Some(found) = meet(reached)? else { return Ok(()) };
+        if found.kind != kind {
+            return Err(ReadError::WrongKind { id, expected: kind, found: found.kind }.into());
+        }
+        let has_path = matches!(kind, Kind::Tree | Kind::Snapshot);
+        let path = path.filter(|_| has_path).map(<[u8]>::to_vec);
+        let depth = path.iter().flatten().filter(|byte| **byte == b'/').count();
+        if depth >= DEPTH_MAX {
+            let source = DecodeError { what: "over 4096 levels deep", offset: 0 };
+            return Err(damaged(&id, kind, source).into());
+        }
+        if has_path || found.is_list {
+            self.waiting.push(Waiting { id, kind, is_list: found.is_list, path });
+        }
+        Ok(())
+    }
+
+    /// Reaches all that an object refers to itself.
+    fn enter<E: From<ReadError>>(
+        &mut self,
+        Waiting { id, kind, is_list, path }: &Waiting,
+        meet: &mut Meet<'_, E>,
+    ) -> Result<(), E> {
+        let store = self.store;
+        if *is_list && let Stored::List(list) = store.load(id, *kind)? {
+            for (id, kind) in of_list(store, *kind, &list)? {
+                self.reach(&Reached { id, kind, path: None }, meet)?;
+            }
+        }
+        match kind {
+            Kind::Tree => {
+                let bytes = store.read(id, Kind::Tree)?;
+                for entry in tree::entries(&bytes) {
+                    let entry = entry.map_err(|source| damaged(id, Kind::Tree, source))?;
+                    let path = path.as_ref().map(|path| join(path, &entry.name));
+                    for (id, kind) in of_entry(&entry) {
+                        self.reach(&Reached { id, kind, path: path.as_deref() }, meet)?;
+                    }
+                }
+            }
+            Kind::Snapshot => {
+                let snapshot = Snapshot::decode(&store.read(id, Kind::Snapshot)?)
+                    .map_err(|source| damaged(id, Kind::Snapshot, source))?;
+                for (id, kind) in of_root(&snapshot.root) {
+                    let path = path.as_deref().filter(|_| kind != Kind::Links);
+                    self.reach(&Reached { id, kind, path }, meet)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Why a search ended before the end.
+enum Stop {
+    Absent(Id, Kind),
+    Failed(ReadError),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -102,25 +232,18 @@ pub fn first_absent(store: &Store, root: &RootRecord) -> Result<Option<(Id, Kind
 /// # Errors
 ///
 /// As [`first_absent`].
-pub fn first_absent_of(
-    store: &Store,
-    mut waiting: References,
-) -> Result<Option<(Id, Kind)>, ReadError> {
-    let mut seen = HashSet::new();
-    while let Some((id, kind)) = waiting.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        if !store.is_present(&id)? {
-            return Ok(Some((id, kind)));
-        }
-        if kind == Kind::Tree {
-            waiting.extend(of_tree(store, &id)?);
-        }
-        let is_list = store.find(&id)?.is_some_and(|found| found.is_list);
-        if is_list && let Stored::List(list) = store.load(&id, kind)? {
-            waiting.extend(of_list(store, kind, &list)?);
-        }
+pub fn first_absent_of(store: &Store, roots: References) -> Result<Option<(Id, Kind)>, ReadError> {
+    let mut walk = Walk::new(store);
+    let searched = roots.into_iter().try_for_each(|(id, kind)| {
+        walk.run(&Reached { id, kind, path: None }, &mut |reached| {
+            let is_present = store.is_present(&reached.id)?;
+            let found = if is_present { store.find(&reached.id)? } else { None };
+            found.map(Some).ok_or(Stop::Absent(reached.id, reached.kind))
+        })
+    });
+    match searched {
+        Ok(()) => Ok(None),
+        Err(Stop::Absent(id, kind)) => Ok(Some((id, kind))),
+        Err(Stop::Failed(error)) => Err(error),
     }
-    Ok(None)
 }

@@ -3,8 +3,10 @@
 //! Invariant: nothing here prints, exits, or reads the environment.
 
 pub mod backup;
+pub mod check_ignore;
 pub mod checkout;
 pub mod closure;
+pub mod diff_tree;
 pub mod fsck;
 pub mod hash_object;
 pub mod in_order;
@@ -12,6 +14,7 @@ pub mod ls_tree;
 pub mod mktree;
 pub mod read_entry;
 pub mod restore;
+pub mod rev_list;
 pub mod write_snapshot;
 pub mod write_tree;
 

@@ -44,20 +44,39 @@ impl IncludeSet {
 
     /// Judges an entry of a directory that is itself only a container.
     pub(super) fn verdict(&self, path: &[u8], is_dir: bool) -> Verdict {
-        let is_match = |pattern: &Pattern| {
-            (is_dir || !pattern.is_for_directories()) && glob_matches(pattern, path)
-        };
-        if self.exact(path).is_some() || self.globs.iter().any(|(glob, _)| is_match(glob)) {
-            return Verdict::Take;
+        if self.taking(path, is_dir).is_some() {
+            Verdict::Take
+        } else if is_dir && self.leading(path).is_some() {
+            Verdict::Descend
+        } else {
+            Verdict::Outside
         }
+    }
+
+    /// Returns the index of an include that takes an entry itself, not by a directory above it.
+    pub(super) fn taking(&self, path: &[u8], is_dir: bool) -> Option<usize> {
+        let is_match = |pattern: &Pattern| {
+            // A root itself has no name that a wildcard could mean.
+            let is_named = !path.is_empty() && (is_dir || !pattern.is_for_directories());
+            is_named && glob_matches(pattern, path)
+        };
+        let globs = || self.globs.iter().find(|(glob, _)| is_match(glob));
+        self.exact(path).or_else(|| globs().map(|(_, index)| *index))
+    }
+
+    /// Returns the index of an include that may name something below a directory.
+    pub(super) fn leading(&self, path: &[u8]) -> Option<usize> {
         let may_hold = |pattern: &Pattern| match (&pattern.body, pattern.scope) {
             (_, Scope::Anywhere) => true,
-            (Body::Glob(glob), _) => glob.may_match_below(path),
+            (Body::Glob(glob), _) => path.is_empty() || glob.may_match_below(path),
             (Body::Plain(_), _) => false,
         };
-        let is_container = is_dir
-            && (self.below(path).is_some() || self.globs.iter().any(|(glob, _)| may_hold(glob)));
-        if is_container { Verdict::Descend } else { Verdict::Outside }
+        let plain = match path {
+            b"" => self.paths.first().map(|(_, index)| *index),
+            _ => self.below(path),
+        };
+        let globs = || self.globs.iter().find(|(glob, _)| may_hold(glob));
+        plain.or_else(|| globs().map(|(_, index)| *index))
     }
 
     /// Returns the index of the include that names `path`.

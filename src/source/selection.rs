@@ -3,8 +3,11 @@
 //! Purely lexical: no file system is read, so the patterns stored in a snapshot give the same
 //! answers at restore. An excluded directory is not descended: nothing below it can be taken back.
 
+mod decision;
+
 use std::fmt::{self, Write as _};
 
+pub use self::decision::Decision;
 use super::excludes::Excludes;
 use super::glob::Glob;
 use super::includes::{self, IncludeSet, ancestors};

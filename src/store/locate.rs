@@ -65,6 +65,19 @@ impl Store {
         }))
     }
 
+    /// As [`Store::find`]; where no index knows the object, footers of packs that no sound index
+    /// covers are read too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::find`].
+    pub fn find_anywhere(&self, id: &Id) -> Result<Option<Found>, ReadError> {
+        match self.find(id)? {
+            None if self.recover_index()? => self.find(id),
+            found => Ok(found),
+        }
+    }
+
     /// Whether the object is stored, and not condemned.
     ///
     /// # Errors

@@ -7,15 +7,19 @@
 )]
 
 mod bad_input;
+mod check_ignore;
 mod composition;
 mod crash;
 mod damage;
+mod diff;
 mod floors;
 mod format_page;
 mod hostile;
 mod mktree;
 mod porcelain;
+mod projects;
 mod protocol_model;
 mod readme;
+mod rev_list;
 mod sandbox;
 mod target;

@@ -1,5 +1,9 @@
 //! runup-mktree: trees from records, whole or as changes of another tree.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use crate::sandbox::Sandbox;
 
 /// A repository and a tree with everything in it that a file system holds.
@@ -262,5 +266,40 @@ fn options_end_where_they_are_told_to() {
         let ran = sandbox.run(&format!("runup-hash-object --plain {end} --help")).succeeds();
         assert_eq!(ran.stdout().trim(), blake3::hash(b"no help").to_hex().as_str());
         sandbox.run(&format!("runup hash-object --plain {end} --help")).succeeds();
+    }
+}
+
+/// Writes files with these contents, but those whose path leads through a file.
+fn plant(sandbox: &Sandbox, name: &str, files: &BTreeMap<String, u8>) {
+    std::fs::create_dir(sandbox.path(name)).unwrap();
+    for (path, content) in files {
+        let path = format!("{name}/{path}");
+        let is_blocked = sandbox.path(&path).ancestors().any(std::path::Path::is_file);
+        if !is_blocked && !sandbox.exists(&path) {
+            sandbox.write(&path, &[b'0' + content]);
+        }
+    }
+    sandbox.run(&format!("find {name} -exec touch -h -d @7 {{}} +")).succeeds();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Random directories: what differs, put on top of one, makes the other.
+    #[test]
+    fn differences_lead_from_one_tree_to_another(
+        one in prop::collection::btree_map("[ab]/[cd]/[ef]|[ab]|[gh]/[cd]", 0..3_u8, 0..8),
+        other in prop::collection::btree_map("[ab]/[cd]/[ef]|[ab]|[gh]/[cd]", 0..3_u8, 0..8),
+    ) {
+        let sandbox = Sandbox::with_projects("  app:\n    include: [tree]\n");
+        plant(&sandbox, "one", &one);
+        plant(&sandbox, "other", &other);
+        let script = "set -- $(runup-write-tree --plain one other)
+            echo $2; runup-diff-tree -r -t $1 $2 | runup-mktree --recursive --base $1 --plain
+            echo $2; runup-diff-tree -z $1 $2 | runup-mktree -z --base $1 --plain";
+        let made = sandbox.run(script).succeeds().stdout();
+        let trees: Vec<&str> = made.lines().collect();
+        prop_assert_eq!(trees[0], trees[1]);
+        prop_assert_eq!(trees[2], trees[3]);
     }
 }

@@ -15,7 +15,8 @@ use crate::base::path::join;
 use crate::format::codec::DecodeError;
 use crate::format::links;
 use crate::format::snapshot::Snapshot;
-use crate::format::tree::{self, Entry, Node, XattrValue};
+use crate::format::tree::{self, Entry, Node};
+use crate::ops::closure::{References, of_entry, of_root};
 use crate::repository::{Job, RepositoryError};
 
 /// Findings, each with the number of paths that it affects.
@@ -116,14 +117,10 @@ impl<'a> Closure<'a> {
 
     /// What a snapshot needs besides its tree: links and attributes of the root.
     fn beside_tree(&mut self, snapshot: &Snapshot) -> BTreeSet<Number> {
-        let mut own = BTreeSet::new();
-        let metadata = snapshot.root.root.as_ref();
-        for blob in metadata.iter().flat_map(|root| &root.xattrs).filter_map(|xattr| xattr.blob) {
-            own.extend(self.objects.object(&blob, Kind::Blob));
-        }
-        let Some(id) = snapshot.root.links else { return own };
-        own.extend(self.objects.object(&id, Kind::Links));
-        if own.is_empty() {
+        let mut own = self.besides_trees(of_root(&snapshot.root));
+        if own.is_empty()
+            && let Some(id) = snapshot.root.links
+        {
             let read = self.objects.repository.store().read(&id, Kind::Links);
             let decoded = read.map_err(RepositoryError::from).and_then(|bytes| {
                 links::decode(&bytes).map_err(|source| not_sound(&id, Kind::Links, source))
@@ -214,16 +211,13 @@ impl<'a> Closure<'a> {
 
     /// Why an entry cannot be restored, apart from what is below it.
     fn entry(&mut self, entry: &Entry) -> BTreeSet<Number> {
-        let mut numbers = BTreeSet::new();
-        if let Node::File { id, .. } = &entry.node {
-            numbers.extend(self.objects.object(id, Kind::Blob));
-        }
-        for xattr in &entry.metadata.xattrs {
-            if let XattrValue::Blob { id, .. } = &xattr.value {
-                numbers.extend(self.objects.object(id, Kind::Blob));
-            }
-        }
-        numbers
+        self.besides_trees(of_entry(entry))
+    }
+
+    /// Why some of what is referred to cannot be used, apart from trees.
+    fn besides_trees(&mut self, references: References) -> BTreeSet<Number> {
+        let others = references.into_iter().filter(|(_, kind)| *kind != Kind::Tree);
+        others.flat_map(|(id, kind)| self.objects.object(&id, kind)).collect()
     }
 
     fn leave(&mut self, open: Open) -> Option<Rc<Dirty>> {

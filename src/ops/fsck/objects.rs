@@ -10,7 +10,8 @@ use super::table::{Presence, Table};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::codec::DecodeError;
-use crate::format::list::{List, Section, Segment};
+use crate::format::list::{List, Segment};
+use crate::ops::closure::pages;
 use crate::ops::with_causes;
 use crate::repository::{Repository, RepositoryError};
 use crate::store::{ReadError, Stored};
@@ -137,14 +138,7 @@ impl<'a> Objects<'a> {
     fn list_parts(&mut self, id: &Id, kind: Kind, list: &List) -> BTreeSet<Number> {
         self.lists += 1;
         let mut numbers = BTreeSet::new();
-        let mut pages = Vec::new();
-        if let Section::Paged(ids) = &list.segments {
-            pages.extend_from_slice(ids);
-        }
-        if let Section::Paged(ids) = &list.values {
-            pages.extend_from_slice(ids);
-        }
-        for page in pages {
+        for page in pages(list) {
             numbers.extend(self.piece(&page, Kind::Page));
         }
         if !numbers.is_empty() {

@@ -161,6 +161,8 @@ impl<S: ObjectSink> Builder<'_, S> {
         change: Change,
         replaced: Option<&Entry>,
     ) -> Result<Option<Vec<u8>>, MktreeError> {
+        let is_fresh = matches!(&change, Change::Directory(directory) if directory.is_fresh);
+        let replaced = replaced.filter(|_| !is_fresh);
         let (partial, node) = match change {
             Change::Removal => return Ok(None),
             Change::Entry(bytes) => {
@@ -182,6 +184,15 @@ impl<S: ObjectSink> Builder<'_, S> {
                     Node::Directory { tree } => Some(tree),
                     _ => None,
                 });
+                if !directory.is_wanted && standing.is_none() {
+                    // Nothing is there to be removed from.
+                    let kept = replaced.map(|entry| {
+                        let mut bytes = Vec::new();
+                        self.keep(entry, &mut bytes);
+                        bytes
+                    });
+                    return Ok(kept);
+                }
                 let partial = directory.metadata.clone();
                 let tree = self.directory(*directory, standing, path)?;
                 (partial, Node::Directory { tree })

@@ -1,6 +1,7 @@
 //! What is to become of a tree: entries to put and names to remove, by directory.
 //!
-//! Invariant: each path is named once; a path below a name that is no directory is refused.
+//! Invariant: each path is put once; a path below a name that is no directory is refused. Removals
+//! come before all that is put, in whatever order both are named.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -83,8 +84,12 @@ pub(super) enum Change {
 /// What becomes of one directory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
-    /// Whether it was named itself, and not only on the way to something.
+    /// Whether it was put itself, and not only on the way to something.
     pub(super) is_named: bool,
+    /// Whether it was put, or anything below it: else it is only on the way to removals.
+    pub(super) is_wanted: bool,
+    /// Whether what stood there was removed.
+    pub(super) is_fresh: bool,
     pub(super) metadata: PartialMetadata,
     /// The tree that it begins from, in place of the one that stood there.
     pub(super) tree: Option<Id>,
@@ -123,7 +128,7 @@ impl Edits {
         self.named += 1;
         let change = match content {
             Content::Directory { tree } => {
-                let directory = self.directory(path, path_parts(path)?)?;
+                let directory = self.wanted_directory(path, path_parts(path)?)?;
                 if directory.is_named {
                     return Err(MktreeError::Twice { path: shown(path) });
                 }
@@ -138,45 +143,79 @@ impl Edits {
             Content::Special(node) if metadata.is_whole() => encoded(path, &metadata, node)?,
             content => Change::Partial(Box::new((metadata, content))),
         };
-        self.change(path, change)
+        let (name, parts) = split(path)?;
+        match self.wanted_directory(path, parts)?.changes.entry(name.into()) {
+            Slot::Vacant(slot) => {
+                slot.insert(change);
+            }
+            Slot::Occupied(mut slot) => match slot.get() {
+                Change::Removal => {
+                    slot.insert(change);
+                }
+                Change::Directory(directory) if !directory.is_wanted => {
+                    slot.insert(change);
+                }
+                Change::Directory(directory) if !directory.is_named => {
+                    return Err(MktreeError::NotADirectory { path: shown(path) });
+                }
+                _ => return Err(MktreeError::Twice { path: shown(path) }),
+            },
+        }
+        Ok(())
     }
 
-    /// Removes what stands at a path, if anything does.
+    /// Removes what stands at a path, if anything does. What is put there stays.
     ///
     /// # Errors
     ///
-    /// The path is no path, the root, or was named before.
+    /// The path is no path, or the root.
     pub fn remove(&mut self, path: &[u8]) -> Result<(), MktreeError> {
         self.named += 1;
-        self.change(path, Change::Removal)
-    }
-
-    fn change(&mut self, path: &[u8], change: Change) -> Result<(), MktreeError> {
-        let mut parts = path_parts(path)?;
-        let bad = || MktreeError::BadPath { path: shown(path) };
-        let name = parts.pop().ok_or_else(bad)?;
-        match self.directory(path, parts)?.changes.entry(name.into()) {
-            Slot::Vacant(slot) => {
-                slot.insert(change);
-                Ok(())
-            }
-            Slot::Occupied(slot) => Err(match slot.get() {
-                Change::Directory(directory) if !directory.is_named => {
-                    MktreeError::NotADirectory { path: shown(path) }
-                }
-                _ => MktreeError::Twice { path: shown(path) },
-            }),
-        }
-    }
-
-    fn directory(&mut self, path: &[u8], parts: Vec<&[u8]>) -> Result<&mut Directory, MktreeError> {
+        let (name, parts) = split(path)?;
         let mut directory = &mut self.root;
         for name in parts {
             let change = directory.changes.entry(name.into());
+            match change.or_insert_with(|| Change::Directory(Box::default())) {
+                Change::Directory(below) => directory = below,
+                // All that stood below is gone with it.
+                _ => return Ok(()),
+            }
+        }
+        match directory.changes.entry(name.into()) {
+            Slot::Vacant(slot) => {
+                slot.insert(Change::Removal);
+            }
+            Slot::Occupied(mut slot) => match slot.get_mut() {
+                Change::Directory(directory) if directory.is_wanted => directory.is_fresh = true,
+                Change::Directory(_) => {
+                    slot.insert(Change::Removal);
+                }
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn wanted_directory(
+        &mut self,
+        path: &[u8],
+        parts: Vec<&[u8]>,
+    ) -> Result<&mut Directory, MktreeError> {
+        let mut directory = &mut self.root;
+        directory.is_wanted = true;
+        for name in parts {
+            let change = directory.changes.entry(name.into());
             let change = change.or_insert_with(|| Change::Directory(Box::default()));
+            if let Change::Removal = change {
+                *change = Change::Directory(Box::new(Directory {
+                    is_fresh: true,
+                    ..Directory::default()
+                }));
+            }
             let Change::Directory(below) = change else {
                 return Err(MktreeError::NotADirectory { path: shown(path) });
             };
+            below.is_wanted = true;
             directory = below;
         }
         Ok(directory)
@@ -188,7 +227,9 @@ impl Edits {
         for name in path.split(|byte| *byte == b'/') {
             match directory.changes.get(name) {
                 None => return false,
-                Some(Change::Directory(below)) if below.tree.is_none() => directory = below,
+                Some(Change::Directory(below)) if below.tree.is_none() && !below.is_fresh => {
+                    directory = below;
+                }
                 Some(_) => return true,
             }
         }
@@ -199,6 +240,13 @@ impl Edits {
 fn path_parts(path: &[u8]) -> Result<Vec<&[u8]>, MktreeError> {
     let parts = components(path).filter(|parts| parts.len() <= DEPTH_MAX);
     parts.ok_or_else(|| MktreeError::BadPath { path: shown(path) })
+}
+
+/// The last name of a path that is not the root, and the names above it.
+fn split(path: &[u8]) -> Result<(&[u8], Vec<&[u8]>), MktreeError> {
+    let mut parts = path_parts(path)?;
+    let name = parts.pop().ok_or_else(|| MktreeError::BadPath { path: shown(path) })?;
+    Ok((name, parts))
 }
 
 fn encoded(path: &[u8], metadata: &PartialMetadata, node: Node) -> Result<Change, MktreeError> {

@@ -1,0 +1,174 @@
+//! `runup diff-tree`: what differs between two trees.
+
+use std::ffi::OsString;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::entry::EntryRecord;
+use super::environment::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::ls_tree::{tree_of, tree_paths};
+use super::output::Output;
+use super::{Command, Layer, Shape};
+use crate::base::id::Id;
+use crate::ops::diff_tree::{Change, DiffOptions, Status, diff_tree};
+use crate::ops::ls_tree::{Listing, has_path};
+use crate::repository::Repository;
+
+/// Arguments of `runup diff-tree`.
+#[derive(Debug, clap::Args)]
+pub struct DiffTree {
+    /// A snapshot or tree
+    #[arg(value_name = "OLD")]
+    old: OsString,
+    /// The one to compare it with; none with --root
+    #[arg(value_name = "NEW", required_unless_present = "root")]
+    new: Option<OsString>,
+    /// Only these paths; a directory stands for what is in it
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Compare the empty tree with the one revision given
+    #[arg(long)]
+    root: bool,
+    /// Go down into directories
+    #[arg(short = 'r')]
+    recursive: bool,
+    /// With -r, directories too
+    #[arg(short = 't')]
+    trees: bool,
+    /// Do not look for content that moved
+    #[arg(long)]
+    no_renames: bool,
+    /// End with 1 if there are differences
+    #[arg(long)]
+    exit_code: bool,
+    /// End records, and with --plain fields, with NUL
+    #[arg(short = 'z')]
+    nul: bool,
+    /// Print paths only
+    #[arg(long)]
+    name_only: bool,
+    /// Print a letter (A, D, M, R or T), a tab and the path; of a rename, the old path and the new
+    #[arg(long)]
+    plain: bool,
+}
+
+/// A change; the fields of the entry are those of its new state, unless it was removed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "change")]
+struct Record {
+    /// added, removed, modified, renamed, or type_changed.
+    status: &'static str,
+    #[serde(flatten)]
+    entry: EntryRecord,
+    /// What differs: content, mode, owner, mtime, xattrs, target, device, name. Of a directory,
+    /// content is its tree. Empty for what was added or removed.
+    changed: Vec<&'static str>,
+    /// The entry in its old state; null for what was added.
+    old: Option<EntryRecord>,
+}
+
+impl Command for DiffTree {
+    const NAME: &'static str = "diff-tree";
+    const ABOUT: &'static str = "List what differs between two snapshots or trees";
+    const LAYER: Layer = Layer::Plumbing;
+    const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
+        let compared = globals.open_repository();
+        let compared = compared.and_then(|repository| self.compare(&repository, output));
+        match compared {
+            Ok(differs) if differs && self.exit_code => Ok(Exit::Failed),
+            Ok(_) => Ok(Exit::Done),
+            // With --exit-code, 1 is an answer.
+            Err(failure) if failure.exit == Exit::Failed && self.exit_code => {
+                Err(Failure { exit: Exit::Unanswered, ..failure })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl DiffTree {
+    /// Prints all differences; whether there are any.
+    fn compare(&self, repository: &Repository, output: &mut Output) -> Result<bool, Failure> {
+        let (old, new, paths) = self.arguments();
+        let old = old.map(|revision| tree_of(repository, revision)).transpose()?;
+        let new = tree_of(repository, new)?;
+        let options = DiffOptions {
+            listing: Listing {
+                paths: tree_paths(&paths)?,
+                recursive: self.recursive,
+                directories: false,
+                trees: self.trees,
+            },
+            finds_renames: !self.no_renames,
+        };
+        check_paths(repository, old.as_ref(), &new, &options.listing.paths)?;
+        let mut differs = false;
+        diff_tree(repository.store(), old.as_ref(), Some(&new), &options, &mut |change| {
+            differs = true;
+            self.print(change, output)
+        })?;
+        Ok(differs)
+    }
+
+    /// The old revision, the new one, and the paths.
+    fn arguments(&self) -> (Option<&OsString>, &OsString, Vec<OsString>) {
+        match &self.new {
+            Some(new) if !self.root => (Some(&self.old), new, self.paths.clone()),
+            first => (None, &self.old, first.iter().chain(&self.paths).cloned().collect()),
+        }
+    }
+
+    fn print(&self, change: &Change<'_>, output: &mut Output) -> Result<(), Failure> {
+        let (word, letter) = match change.status() {
+            Status::Added => ("added", b"A"),
+            Status::Removed => ("removed", b"D"),
+            Status::Modified => ("modified", b"M"),
+            Status::Renamed => ("renamed", b"R"),
+            Status::TypeChanged => ("type_changed", b"T"),
+        };
+        let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
+        if self.name_only || self.plain {
+            let old_path = change.old.map(|(path, _)| path).filter(|path| *path != change.path);
+            let fields = [Some(&letter[..]), old_path, Some(change.path)];
+            let fields: Vec<&[u8]> = fields.into_iter().flatten().collect();
+            let separator: &[u8] = if self.nul { b"\0" } else { b"\t" };
+            let text = if self.name_only { change.path.to_vec() } else { fields.join(separator) };
+            output.bytes(&text)?;
+            output.bytes(end)?;
+            return Ok(());
+        }
+        let old = || change.old.map(|(path, entry)| EntryRecord::new(path, entry));
+        let new = change.new.map(|entry| EntryRecord::new(change.path, entry));
+        // A change has at least one side.
+        let entry = new.or_else(old).unwrap_or_default();
+        let record = Record { status: word, entry, changed: change.aspects(), old: old() };
+        output.record(&record, self.nul)?;
+        Ok(())
+    }
+}
+
+/// Refuses paths that stand in neither tree.
+fn check_paths(
+    repository: &Repository,
+    old: Option<&Id>,
+    new: &Id,
+    paths: &[Vec<u8>],
+) -> Result<(), Failure> {
+    for path in paths {
+        let mut is_found = has_path(repository.store(), new, path)?;
+        if let Some(old) = old.filter(|_| !is_found) {
+            is_found = has_path(repository.store(), old, path)?;
+        }
+        if !is_found {
+            let path = String::from_utf8_lossy(path);
+            let message = format!("no {path:?} in what is compared");
+            return Err(Failure::new(Exit::Usage, "no_such_path", message));
+        }
+    }
+    Ok(())
+}
