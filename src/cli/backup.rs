@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::{Output, count, counted, size};
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::ops::backup::{BackupOptions, ProjectReport, ProjectSource, backup};
 use crate::ops::write_snapshot::SnapshotLabels;
@@ -93,6 +93,45 @@ impl Command for Backup {
     const LAYER: Layer = Layer::Porcelain;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Backs up every project of `runup.yaml`, or the one that is named, as one job. The job is
+        published once all of it is stored: with the exit codes 0 and 3 it is there, and still is
+        after a power cut.
+
+        Only what is new is stored. A file whose inode, size and times are as the last backup saw
+        them is not even read, unless `--read-all` is given. What was seen is kept in the cache
+        directory; where that was lost, files are read again, and still nothing is stored twice.
+
+        What cannot be read is told, recorded in the snapshot and left out; all else is backed up,
+        and the exit code is 3. A project of which no include exists gets no snapshot, and if that
+        leaves none at all, there is no job and the exit code is 1.
+
+        For each project the job and the snapshot are printed, and figures:
+
+        - `files` compares with the previous snapshot of the project.
+        - `in all` is what a full restore writes.
+        - `read` is what had to be read, `stored` what the packs of the repository grew by.
+
+        The first interrupt ends the backup in good order, the second at once. In both cases there
+        is no job, and the next backup uses again what was stored.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "Back up all projects, with a text and a word to find them by",
+            "runup backup -m 'before the release' --tag release",
+        ),
+        Example::new("One project, with every file read", "runup backup --read-all app"),
+        Example::new("The number of the job, for a script", "runup backup --json app | jq .job"),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &[
+        "runup-restore(1)",
+        "runup-snapshots(1)",
+        "runup-write-snapshot(1)",
+        "runup-write-tree(1)",
+        "runup.yaml(5)",
+    ];
+    const EXITS: &'static [Exit] = Exit::CARRYING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let started = Instant::now();

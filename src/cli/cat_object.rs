@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::repository::{Repository, RevisionError};
@@ -81,6 +81,50 @@ impl Command for CatObject {
     const ABOUT: &'static str = "Print objects, or what is known of them";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints an object or what is known of it; one of the options that say which must be given.
+        `OBJECT` is any revision, `app:src/main.c` too.
+
+        `-t` and `-s` print a record of all that is known of the object: its `kind` and
+        `size_bytes`, whether it is stored as a list of chunks, and the pack that holds it. With
+        `--plain` they print only the kind or the size. `-p` prints the bytes of the object, each
+        verified: of a file its content, of others what runup-repository(5) describes. `-e` prints
+        nothing and ends with 0 if the object is stored, with 1 if it is not, and with 5 if that
+        could not be found out.
+
+        `--batch-check` and `--batch` read objects from standard input, one a line: revisions, or
+        records of other programs, of which the `id` counts, else the `tree`, else the `object`.
+        Each is answered at once by a record whose `status` is `found`, `missing` or `ambiguous`.
+        With `--batch` the record of an object that was found is followed by its bytes and a
+        newline, or with `-z` a NUL.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("A file of the latest snapshot", "runup-cat-object -p app:README"),
+        Example::new(
+            "Whether an object is stored, which this one is not",
+            "runup-cat-object -e 00000000",
+        )
+        .exits(Exit::Failed),
+        Example::new(
+            "How each file of a snapshot is stored",
+            "runup-ls-tree -r app | runup-cat-object --batch-check |
+  jq -c '[.kind, .size_bytes, .is_list]'",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-hash-object(1)", "runup-ls-tree(1)", "runup-rev-parse(1)", "runup-repository(5)"];
+    const EXITS: &'static [Exit] = &[
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Damaged,
+        Exit::Unanswered,
+        Exit::NoRepository,
+        Exit::Hostile,
+        Exit::NoSpace,
+        Exit::Unsupported,
+    ];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = match globals.open_repository() {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::input;
 use super::json::SnapshotRecord;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::kind::Kind;
 use crate::repository::Repository;
 
@@ -34,6 +34,21 @@ impl Command for CatSnapshot {
     const ABOUT: &'static str = "Print snapshots";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints each snapshot as a record: its `id`, the `job` that `REV` names, or null, and all
+        that the snapshot holds: project, tree, time, host, user, includes and excludes, what was
+        skipped and why, counts, description and tags. runup-json(5) describes them.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("When two snapshots were made", "runup-cat-snapshot app@1 app | jq -r .time"),
+        Example::new(
+            "What could not be read",
+            "runup-cat-snapshot notes | jq -r '.skipped[].path'",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-ls-snapshots(1)", "runup-write-snapshot(1)", "runup-repository(5)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -3,9 +3,11 @@
 use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::fsck::{FindingRecord, SummaryRecord, check, exit_of, finding_record, summary_record};
+use super::fsck::{
+    FindingRecord, Fsck, SummaryRecord, check, exit_of, finding_record, summary_record,
+};
 use super::output::{Output, count, counted, size};
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::ops::fsck::{Depth, FsckReport};
 
 /// Arguments of `runup check`.
@@ -26,6 +28,22 @@ impl Command for Check {
     const RECORDS: &'static [Shape] =
         &[Shape::of::<FindingRecord<'_>>(), Shape::of::<SummaryRecord>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Follows every job down to its files, and checks that all they need is stored: control
+        files, indexes, the tables at the end of packs, loose objects, snapshots, trees and lists
+        are read and verified; of the bytes of files, that they are there. With `--read-data` every
+        byte of every pack is read and verified too.
+
+        Damage is printed with its file and with the paths of jobs that suffer from it, up to 100
+        for each. A note is worth knowing and no damage. Nothing is changed.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("The structure, quickly", "runup check"),
+        Example::new("Every byte", "runup check --read-data"),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-fsck(1)", "runup-repository(5)"];
+    const EXITS: &'static [Exit] = Fsck::EXITS;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let depth = if self.read_data { Depth::ReadData } else { Depth::Structure };

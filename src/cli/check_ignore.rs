@@ -14,7 +14,7 @@ use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::format::yaml_node::Position;
 use crate::ops::check_ignore::{IgnoreRules, Judgement};
 use crate::os::FileIdentity;
@@ -118,6 +118,34 @@ impl Command for CheckIgnore {
     const ABOUT: &'static str = "Tell which paths a backup leaves out, and why";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Tells for each path whether a backup leaves it out, and which pattern decides: of which
+        list, with its place there and its line in runup.yaml. A path that a project takes is not
+        left out, whatever the other projects do with it.
+
+        Paths are taken from the working directory and need not exist; one that ends with a slash is
+        a directory. Below an excluded directory the pattern that excludes that directory decides.
+        With `--include` and `--exclude` these patterns are asked in place of runup.yaml.
+
+        Only paths that are left out are told, unless `--non-matching` or `--verbose` asks for the
+        others too. The exit code is 0 if there is one, 1 if there is none.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "Why a file is in no backup",
+            "runup-check-ignore src/main.o |
+  jq -r '[.project, .verdict, .rule.pattern, .rule.line] | @tsv'",
+        ),
+        Example::new("A file that is in one", "runup-check-ignore README").exits(Exit::Failed),
+        Example::new(
+            "What a pattern would leave out",
+            "find src -type f |
+  runup-check-ignore --stdin --plain --exclude '*.h'",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-write-tree(1)", "runup.yaml(5)"];
+    const EXITS: &'static [Exit] = Exit::ANSWERING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let answered = self.answer(globals, output);

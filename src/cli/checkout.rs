@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::input;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::{Monitor, Problem};
@@ -112,6 +112,35 @@ impl Command for Checkout {
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Writes a snapshot or tree to a directory: all of it, or each `PATH` with what is below it.
+        Paths are those below the top of `REV`. On standard input they are bare, or the `path` of
+        records that other programs print. A path at which nothing stands is told, and the exit code
+        is 3.
+
+        Files that are as they should be are left alone. One that differs is told and left, or with
+        `--force` replaced. Others are written beside, verified and renamed into place. Symbolic
+        links in the directory are never followed, and what the snapshot lacks is never removed.
+
+        A record is printed at the end: how many files were written, replaced and left, and in
+        `not_kept` how many could not be given their owner, mode or other metadata. What could not
+        be written or kept makes the exit code 3.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("All of a snapshot", "runup-checkout --to ../old app@1"),
+        Example::new(
+            "A file that was deleted since",
+            "runup-checkout --to . notes@2 notes/plan.txt",
+        ),
+        Example::new(
+            "Some files by name",
+            r"runup-ls-tree -r -z --name-only app | grep -z '\.h$' |
+  runup-checkout --stdin -z --plain --to ../headers app",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-ls-tree(1)", "runup-restore(1)"];
+    const EXITS: &'static [Exit] = Exit::CARRYING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();

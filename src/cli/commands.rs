@@ -1,10 +1,11 @@
 //! The one list of commands: what `runup` runs, and which have a program of their own.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::{Command, Globals, Layer, Shape, clap_command, run_matches};
+use super::{Command, Globals, Layer, Manual, clap_command, run_matches};
 
 /// A command as `runup` knows it.
 #[derive(Clone, Copy)]
@@ -15,8 +16,6 @@ pub struct Listed {
     pub layer: Layer,
     /// Makes its clap command, with a program name.
     pub clap: fn(&'static str) -> clap::Command,
-    /// The records that it prints.
-    pub records: &'static [Shape],
     run: fn(&ArgMatches, &ArgMatches) -> ExitCode,
 }
 
@@ -26,47 +25,59 @@ impl std::fmt::Debug for Listed {
     }
 }
 
-const fn listed<C: Command>() -> Listed {
-    Listed {
-        name: C::NAME,
-        layer: C::LAYER,
-        clap: clap_command::<C>,
-        records: C::RECORDS,
-        run: run_matches::<C>,
+impl Listed {
+    /// What its manual page says beside its arguments.
+    pub fn manual(&self) -> Option<&'static Manual> {
+        MANUALS.iter().find(|manual| manual.name == self.name)
     }
 }
 
-/// Every command, porcelain first.
-pub const ALL: [Listed; 21] = [
-    listed::<super::init::Init>(),
-    listed::<super::backup::Backup>(),
-    listed::<super::restore::Restore>(),
-    listed::<super::snapshots::Snapshots>(),
-    listed::<super::ls::Ls>(),
-    listed::<super::check::Check>(),
-    listed::<super::hash_object::HashObject>(),
-    listed::<super::cat_object::CatObject>(),
-    listed::<super::write_tree::WriteTree>(),
-    listed::<super::mktree::Mktree>(),
-    listed::<super::ls_tree::LsTree>(),
-    listed::<super::diff_tree::DiffTree>(),
-    listed::<super::write_snapshot::WriteSnapshot>(),
-    listed::<super::cat_snapshot::CatSnapshot>(),
-    listed::<super::ls_snapshots::LsSnapshots>(),
-    listed::<super::ls_projects::LsProjects>(),
-    listed::<super::rev_parse::RevParse>(),
-    listed::<super::rev_list::RevList>(),
-    listed::<super::check_ignore::CheckIgnore>(),
-    listed::<super::checkout::Checkout>(),
-    listed::<super::fsck::Fsck>(),
-];
+const fn listed<C: Command>() -> Listed {
+    Listed { name: C::NAME, layer: C::LAYER, clap: clap_command::<C>, run: run_matches::<C> }
+}
+
+macro_rules! commands {
+    ($($command:ty),+ $(,)?) => {
+        /// Every command, porcelain first.
+        pub const ALL: &[Listed] = &[$(listed::<$command>()),+];
+
+        /// What manual pages say of each. Apart from [`ALL`], so that no program holds it.
+        const MANUALS: &[Manual] = &[$(Manual::of::<$command>()),+];
+    };
+}
+
+commands!(
+    super::init::Init,
+    super::backup::Backup,
+    super::restore::Restore,
+    super::snapshots::Snapshots,
+    super::ls::Ls,
+    super::check::Check,
+    super::hash_object::HashObject,
+    super::cat_object::CatObject,
+    super::write_tree::WriteTree,
+    super::mktree::Mktree,
+    super::ls_tree::LsTree,
+    super::diff_tree::DiffTree,
+    super::write_snapshot::WriteSnapshot,
+    super::cat_snapshot::CatSnapshot,
+    super::ls_snapshots::LsSnapshots,
+    super::ls_projects::LsProjects,
+    super::rev_parse::RevParse,
+    super::rev_list::RevList,
+    super::check_ignore::CheckIgnore,
+    super::checkout::Checkout,
+    super::fsck::Fsck,
+);
 
 /// The clap command of `runup` itself, with all others below it.
 pub fn runup() -> clap::Command {
     let about =
         "Fragmented backups: each stores only what is new, each restores as if it were full";
-    let after = "The commands from hash-object on are plumbing: they print JSON lines, and each is a \
-                 program of its own too, such as runup-hash-object.";
+    let after = "The commands from hash-object on are plumbing: they print JSON lines, and each is a\n\
+                 program of its own too, such as runup-hash-object.\n\n\
+                 Manual pages: runup(1), runup.yaml(5), and one for each command, such as\n\
+                 runup-backup(1)";
     let command = Globals::augment_args(clap::Command::new("runup"))
         .about(about)
         .long_about(None::<&str>)
@@ -79,7 +90,7 @@ pub fn runup() -> clap::Command {
 
 /// Runs `runup`.
 pub fn main() -> ExitCode {
-    let matches = match super::parse(runup(), Layer::Porcelain) {
+    let matches = match super::parse(runup(), layer_of) {
         Ok(matches) => matches,
         Err(code) => return code,
     };
@@ -89,4 +100,11 @@ pub fn main() -> ExitCode {
         Some(listed) => (listed.run)(below, below),
         None => ExitCode::from(2),
     }
+}
+
+/// The layer of the command that `runup` is asked to run.
+fn layer_of(arguments: &[OsString]) -> Layer {
+    let named =
+        |argument: &OsString| ALL.iter().find(|listed| argument.to_str() == Some(listed.name));
+    arguments.iter().skip(1).find_map(named).map_or(Layer::Porcelain, |listed| listed.layer)
 }

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::ls_tree::{tree_of, tree_paths};
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::ops::diff_tree::{Change, DiffOptions, Status, diff_tree};
 use crate::ops::ls_tree::{Listing, has_path};
@@ -75,6 +75,35 @@ impl Command for DiffTree {
     const ABOUT: &'static str = "List what differs between two snapshots or trees";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints what must be done to the first of two trees to get the second, as a record for each
+        path, in the order of paths: added, removed, modified, type_changed, or renamed where the
+        same content stood at another path. Each record has the entry as it is now, as
+        runup-ls-tree(1) prints it, what of it `changed`, and the `old` entry.
+
+        Trees that are equal have one id and are not looked into, so the cost is that of the
+        difference. Only entries that were added or removed are held in memory, to find renames;
+        `--no-renames` holds none.
+
+        Without `-r` a directory is one entry. With it, what is in it is compared, and directories
+        themselves are told with `-t` only.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("What the last job changed", "runup-diff-tree -r --plain app~ app"),
+        Example::new(
+            "Names that moved",
+            r#"runup-diff-tree -r app@1 app |
+  jq -r 'select(.status == "renamed") | [.old.path, .path] | @tsv'"#,
+        ),
+        Example::new(
+            "Whether anything changed, which it did",
+            "runup-diff-tree --exit-code --name-only app@1 app",
+        )
+        .exits(Exit::Failed),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-ls-tree(1)", "runup-mktree(1)"];
+    const EXITS: &'static [Exit] = Exit::ANSWERING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let compared = globals.open_repository();

@@ -44,6 +44,45 @@ impl Exit {
         (Self::Interrupted, "Interrupted."),
     ];
 
+    /// How any command may end that opens a repository.
+    pub const USUAL: &'static [Self] = &[
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Damaged,
+        Self::NoRepository,
+        Self::Hostile,
+        Self::NoSpace,
+        Self::Unsupported,
+    ];
+
+    /// How a command may end that answers a question by its exit code.
+    pub const ANSWERING: &'static [Self] = &[
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Damaged,
+        Self::Unanswered,
+        Self::NoRepository,
+        Self::Hostile,
+        Self::NoSpace,
+        Self::Unsupported,
+    ];
+
+    /// How a command may end that carries many files in or out, and notices an interrupt.
+    pub const CARRYING: &'static [Self] = &[
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Incomplete,
+        Self::Damaged,
+        Self::NoRepository,
+        Self::Hostile,
+        Self::NoSpace,
+        Self::Unsupported,
+        Self::Interrupted,
+    ];
+
     /// The worse of two ends of parts of one command: damage is worse than incompleteness.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

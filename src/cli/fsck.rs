@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::json::PathText;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, fsck};
@@ -38,6 +38,32 @@ impl Command for Fsck {
     const RECORDS: &'static [Shape] =
         &[Shape::of::<FindingRecord<'_>>(), Shape::of::<SummaryRecord>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Reads and verifies everything stored, and follows every job down to its files. Each finding
+        is a record with a stable `code`, whether it `is_damage`, its file or object, and the paths
+        of jobs that suffer from it, up to 100; `affected_count` has the number of all. A record of
+        figures comes last. Nothing is changed.
+
+        With `--structure` the bytes of files are only looked for, as runup-check(1) does without
+        `--read-data`.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("Damage alone", "runup-fsck | jq -c 'select(.is_damage)'"),
+        Example::new("The structure, for a script", "runup-fsck --structure --plain"),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-check(1)", "runup-repository(5)"];
+    const EXITS: &'static [Exit] = &[
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Damaged,
+        Exit::NoRepository,
+        Exit::Hostile,
+        Exit::NoSpace,
+        Exit::Unsupported,
+        Exit::Interrupted,
+    ];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let depth = if self.structure { Depth::Structure } else { Depth::ReadData };

@@ -14,7 +14,7 @@ use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::ops::hash_object::{Hashed, hash_file, hash_listed, hash_stream};
 use crate::ops::in_order::{Answers, Ask, in_order};
 use crate::ops::read_entry::{EntryError, ReadEntry};
@@ -83,6 +83,53 @@ impl Command for HashObject {
     const ABOUT: &'static str = "Compute the ids of files, and store them";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints a record for each file, in the order in which they are given: standard input, then
+        `PATH`, then the paths on standard input. The id of a file is its BLAKE3 hash, which
+        b3sum(1) prints too. The record has all metadata that a tree would hold, so that
+        runup-mktree(1) makes a tree of such records.
+
+        With `-w` the contents are stored as objects; no repository is needed otherwise. The ids are
+        durable once the program has ended with 0.
+
+        A `PATH` that is a symbolic link is followed, and a pipe is read to its end. On standard
+        input paths are bare, or the `path` of records that other programs print, and stand for what
+        is there: a link for itself, a directory for its metadata without an id. Each is answered in
+        its turn, while others are read by several threads.
+
+        A file that cannot be read has a record too, with null for an id and an `error`, or with
+        `--plain` a message on standard error in place of its line; the exit code is 3.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "An id is what b3sum(1) prints",
+            r#"[ "$(runup-hash-object --plain README)" = \
+  "$(b3sum --no-names README)" ]"#,
+        ),
+        Example::new(
+            "Whether files are stored",
+            "runup-hash-object src/*.c | runup-cat-object --batch-check",
+        ),
+        Example::new(
+            "Store every file below a directory, in packs",
+            "find src -type f -print0 |
+  runup-hash-object -w --stdin-paths -z --plain",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["b3sum(1)", "runup-cat-object(1)", "runup-write-tree(1)", "runup-repository(5)"];
+    const EXITS: &'static [Exit] = &[
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Incomplete,
+        Exit::Damaged,
+        Exit::NoRepository,
+        Exit::Hostile,
+        Exit::NoSpace,
+        Exit::Unsupported,
+    ];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let mut printer =

@@ -9,7 +9,7 @@ use super::environment::{Globals, date};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, shown};
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::format::compress::Compression;
 use crate::format::project_file::ProjectFile;
 use crate::repository::{InitOptions, Repository};
@@ -43,6 +43,29 @@ impl Command for Init {
     const ABOUT: &'static str = "Make a repository, and a runup.yaml to start from";
     const LAYER: Layer = Layer::Porcelain;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Makes an empty repository in the directory that `--repository`, `RUNUP_REPOSITORY` or, in
+        `runup.yaml`, `storage` names, else in `.runup` of the context. It is made if need be,
+        though not the directory above it; one that exists must be empty.
+
+        Where the context has neither `runup.yaml` nor `runup.yml`, a `runup.yaml` is written that
+        backs up everything beside it as the project `default`.
+
+        The repository keeps the compression it is made with: that of `--compression`, else of
+        `runup.yaml`, else `zstd:3`. `zstd` alone means `zstd:3`, `deflate` alone `deflate:6`.
+
+        A repository of the Python RunUp is left alone and refused.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "Make a second repository elsewhere, compressed harder",
+            "runup init --repository ../backups --compression zstd:12",
+        ),
+        Example::new("A repository that is there already is never touched", "runup init")
+            .exits(Exit::Failed),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-backup(1)", "runup.yaml(5)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         globals.absolute_context()?;

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::ls_tree::tree_of;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::format::tree::{Entry, Node};
 use crate::ops::ls_tree::ls_tree;
 
@@ -31,6 +31,24 @@ impl Command for Ls {
     const ABOUT: &'static str = "List the files of a snapshot";
     const LAYER: Layer = Layer::Porcelain;
     const RECORDS: &'static [Shape] = &[Shape::of::<EntryRecord>()];
+
+    const DESCRIPTION: &'static str = "
+        Lists a directory of a snapshot in the order of names; without `REV` the top of the latest
+        snapshot, where the repository has but one project. Directories end with a slash. Paths
+        are those below the top of the snapshot.
+
+        With `--long` each line begins with kind and permissions, user and group as numbers, size in
+        bytes, and time of modification in the time zone of `TZ`; after a symbolic link stands its
+        target.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "All that is in the latest snapshot of a project",
+            "runup ls --long --recursive app",
+        ),
+        Example::new("One directory as of job 2", "runup ls notes@2:notes"),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-ls-tree(1)", "runup-snapshots(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -9,7 +9,7 @@ use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::project_file::ProjectFile;
 
@@ -56,6 +56,19 @@ impl Command for LsProjects {
     const ABOUT: &'static str = "List the projects of runup.yaml and of the repository";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints a record for each project: those of runup.yaml with what they include and exclude, in
+        its order, then those that only the repository knows. Neither of the two need be there.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("Names", "runup-ls-projects --plain"),
+        Example::new(
+            "Projects that were never backed up",
+            "runup-ls-projects | jq -r 'select(.latest_job == null).project'",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-ls-snapshots(1)", "runup.yaml(5)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         // What cannot be read must not hide the rest: completion shows what there is.

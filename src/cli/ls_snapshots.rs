@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::json::SnapshotRecord;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::snapshot::Snapshot;
 use crate::repository::Repository;
@@ -82,6 +82,26 @@ impl Command for LsSnapshots {
     const ABOUT: &'static str = "List snapshots, oldest job first";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints the snapshots of all jobs, oldest job first and by project in each, as records like
+        those of runup-cat-snapshot(1). The options choose among them; all that are given must hold.
+
+        A job or snapshot that is damaged is passed over and told at the end, with the exit code 4.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "The ids of the snapshots of one project",
+            "runup-ls-snapshots --project app --plain",
+        ),
+        Example::new(
+            "What was tagged, as revisions",
+            r#"runup-ls-snapshots --tag release |
+  jq -r '"\(.project)@\(.job)"'"#,
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-cat-snapshot(1)", "runup-rev-parse(1)", "runup-snapshots(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -7,7 +7,7 @@ use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::path::components;
@@ -61,6 +61,37 @@ impl Command for LsTree {
     const ABOUT: &'static str = "List the entries of a snapshot or tree";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<EntryRecord>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints the entries of a directory of a snapshot, in the order of names and each directory
+        before what is in it, as one record each: all that the tree says of it, with the names of
+        its owner and group and a `link_group` for paths that share an inode, where the snapshot
+        knows them. Paths are those below what `REV` leads to, `main.c` in `app:src`.
+
+        Each `PATH` chooses a file, or what is in a directory; with `-d` or `-t` also the directory
+        itself. One that is not there makes the exit code 2.
+
+        `--format=b3sum` prints files only, each as b3sum(1) prints it and reads it with `-c`.
+        `--name-only` prints paths as they are; only with `-z` can those with a line end be told
+        apart. `--plain` prints the ids of files and directories.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "Verify files against the latest snapshot",
+            "runup-ls-tree -r --format=b3sum app | b3sum -c",
+        ),
+        Example::new(
+            "The files of job 1 by size",
+            "runup-ls-tree -r app@1 |
+  jq -r '[.size_bytes, .path] | @tsv' | sort -n",
+        ),
+        Example::new(
+            "What was in a directory as of job 2",
+            "runup-ls-tree --name-only notes@2 notes",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["b3sum(1)", "runup-cat-object(1)", "runup-checkout(1)", "runup-write-tree(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::input;
 use super::json::TreeRecord;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::links::{self, Groups};
@@ -101,6 +101,53 @@ impl Command for Mktree {
     const ABOUT: &'static str = "Make a tree of records of its entries";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    const DESCRIPTION: &'static str = "
+        Reads records of entries and makes a tree of them, in whatever order they come. It takes the
+        records that runup-ls-tree(1), runup-diff-tree(1), runup-hash-object(1) and
+        runup-write-tree(1) print, and lines of b3sum(1). What they refer to must be stored.
+
+        A record needs a `path` and, for a file or a tree, an `id`. What else it does not say comes
+        from the entry that stood there, or from these defaults: mode 0644, of a directory 0755,
+        owned by who runs the program, changed now or at `RUNUP_DATE`.
+
+        With `--recursive` paths may lead into directories. A directory is what is named below it;
+        its own record only says its metadata, so that entries that were filtered out of a listing
+        are not in the tree. A record with a `tree`, as runup-write-tree(1) prints, puts a whole
+        stored tree at its path.
+
+        With `--base` only what is named changes. A record whose `status` is `removed` takes away
+        what stands at its path; one that is `renamed` takes away its `old` path. Removals come
+        before all else, in whatever order they are read. So the records of runup-diff-tree(1) with
+        `-r` and `-t` lead from one tree to another. Directories on the way keep their metadata.
+
+        What is printed is for runup-write-snapshot(1): the tree, the links among its files, the
+        metadata of the root where it was named as `.`, and with a snapshot as the base all else
+        that it says.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "A backup of what another program lists",
+            "find src -name '*.c' -print0 |
+  runup-hash-object -w --stdin-paths -z |
+  runup-mktree -z --recursive |
+  runup-write-snapshot --project sources",
+        ),
+        Example::new(
+            "A snapshot without one of its files",
+            r#"echo '{"status":"removed","path":"README"}' |
+  runup-mktree --base app | runup-write-snapshot --project app"#,
+        ),
+        Example::new("An object that is not stored", "echo empty | b3sum - | runup-mktree")
+            .exits(Exit::Failed),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &[
+        "runup-diff-tree(1)",
+        "runup-hash-object(1)",
+        "runup-ls-tree(1)",
+        "runup-write-snapshot(1)",
+        "runup-write-tree(1)",
+    ];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let has_repository = !self.dry_run || self.base.is_some();

@@ -24,6 +24,7 @@ pub mod ls;
 pub mod ls_projects;
 pub mod ls_snapshots;
 pub mod ls_tree;
+mod manual;
 mod messages;
 pub mod mktree;
 mod output;
@@ -43,6 +44,7 @@ use clap::{ArgMatches, Args, FromArgMatches};
 pub use environment::Globals;
 pub use exit::Exit;
 pub use failure::Failure;
+pub use manual::{Example, Manual};
 pub use output::Output;
 pub use schema::Shape;
 
@@ -71,6 +73,18 @@ pub trait Command: Args {
     /// for standard input is better ended at once.
     const ENDS_IN_ORDER: bool = false;
 
+    /// What it does, for its manual page: paragraphs divided by empty lines; lines that begin with
+    /// `- ` are items of a list. What is in `backquotes` is literal, as options, file names and
+    /// commands are, or stands for something, as `REV` does; runup(1) is a page. Indentation and
+    /// single line ends mean nothing.
+    const DESCRIPTION: &'static str = "";
+    /// Command lines that show it at work, for its manual page.
+    const EXAMPLES: &'static [Example] = &[];
+    /// Pages that its manual page refers to beside runup(1), such as `runup.yaml(5)`.
+    const SEE_ALSO: &'static [&'static str] = &[];
+    /// How it may end, ascending. Their meanings are in [`Exit::ALL`].
+    const EXITS: &'static [Exit] = Exit::USUAL;
+
     /// Does it.
     ///
     /// # Errors
@@ -85,6 +99,7 @@ pub fn clap_command<C: Command>(name: &'static str) -> clap::Command {
     Globals::augment_args(C::augment_args(clap::Command::new(name)))
         .about(C::ABOUT)
         .long_about(None::<&str>)
+        .after_help(format!("Manual page: runup-{}(1)", C::NAME))
         .version(env!("CARGO_PKG_VERSION"))
 }
 
@@ -92,7 +107,7 @@ pub fn clap_command<C: Command>(name: &'static str) -> clap::Command {
 pub fn main<C: Command>() -> ExitCode {
     let name = format!("runup-{}", C::NAME);
     let command = clap_command::<C>(Box::leak(name.into_boxed_str()));
-    match parse(command, C::LAYER) {
+    match parse(command, |_| C::LAYER) {
         Ok(matches) => run_matches::<C>(&matches, &matches),
         Err(code) => code,
     }
@@ -102,12 +117,15 @@ fn wants_json(layer: Layer, is_plain: bool, is_json: bool) -> bool {
     is_json || (layer == Layer::Plumbing && !is_plain)
 }
 
-fn parse(command: clap::Command, layer: Layer) -> Result<ArgMatches, ExitCode> {
+/// Parses the command line; `layer_of` tells from it whose rules for errors hold.
+fn parse(
+    command: clap::Command,
+    layer_of: impl Fn(&[OsString]) -> Layer,
+) -> Result<ArgMatches, ExitCode> {
     let arguments = arguments();
-    let layer = if layer == Layer::Porcelain { layer_of(&arguments) } else { layer };
     command.try_get_matches_from(&arguments).map_err(|error| {
         let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        let is_json = wants_json(layer, has("--plain"), has("--json"));
+        let is_json = wants_json(layer_of(&arguments), has("--plain"), has("--json"));
         if error.use_stderr() && is_json {
             Failure::usage(first_paragraph(&error.render().to_string())).report(true);
         } else if let Err(error) = error.print() {
@@ -126,14 +144,6 @@ fn arguments() -> Vec<OsString> {
         *argument = "--".into();
     }
     arguments
-}
-
-/// The layer of the command that `runup` is asked to run.
-fn layer_of(arguments: &[OsString]) -> Layer {
-    let named = |argument: &OsString| {
-        commands::ALL.iter().find(|listed| argument.to_str() == Some(listed.name))
-    };
-    arguments.iter().skip(1).find_map(named).map_or(Layer::Porcelain, |listed| listed.layer)
 }
 
 /// What clap says is wrong, on one line, without its advice.

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::{Output, count, size};
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::project_file::{Project, ProjectFile};
 use crate::format::snapshot::Snapshot;
@@ -73,6 +73,46 @@ impl Command for Restore {
     const LAYER: Layer = Layer::Porcelain;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Brings projects to their state as of a job: the one that is named, else every project of
+        `runup.yaml`, else, where the context has no `runup.yaml`, every project of the repository.
+        The state as of a job is for each project its newest snapshot at or before that job. A
+        project that is younger is passed over unless it is named.
+
+        Relative includes are restored to the context, absolute ones to where they came from; with
+        `--location` all of them below that directory, so that `/etc` becomes `DIR/etc`. An
+        absolute include that the project in `runup.yaml` does not have is refused without
+        `--location`, with the exit code 13: the repository alone does not decide what is written
+        outside the context.
+
+        Files that are as they should be are left alone. Others are written beside, verified and
+        renamed into place. What the snapshot lacks stays where it is; `--clear-location` removes
+        it as far as the snapshot's includes reach, but never what its excludes match, what could
+        not be read when it was made, `runup.yaml`, or the repository.
+
+        Each project is asked for on the terminal unless `--force` is given; one that is refused
+        makes the exit code 1. Where standard input is no terminal, nothing is restored without
+        `--force`, and the exit code is 2.
+
+        What could not be written, or not be kept, such as owners where RunUp does not run as root,
+        is told, and the exit code is 3. Devices are made as root only.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "All projects as of job 2, below another directory",
+            "runup restore --force --job 2 --location ../before",
+        ),
+        Example::new(
+            "Bring one project back exactly, and remove what came since",
+            "runup restore --force --clear-location notes",
+        ),
+        Example::new("Without a terminal there is nobody to ask", "runup restore app </dev/null")
+            .exits(Exit::Usage),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-backup(1)", "runup-checkout(1)", "runup-snapshots(1)", "runup.yaml(5)"];
+    const EXITS: &'static [Exit] = Exit::CARRYING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();

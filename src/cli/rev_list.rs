@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::ops::rev_list::{
@@ -135,6 +135,32 @@ impl Command for RevList {
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] =
         &[Shape::of::<Record<'_>>(), Shape::of::<CountRecord>(), Shape::of::<UsageRecord>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints the snapshots, trees and files that the revisions mean, newest job first; with
+        `--objects` every object that they refer to, each once, with its kind, the first path that
+        led to it, and what it takes. Chunks of long files and pages of lists have no path.
+
+        `--not` leaves out what its revisions reach, `--exclusive` what any other snapshot, tag or
+        pin reaches: what would be freed if these went. `--disk-usage` prints sums by kind instead.
+
+        Revisions on standard input are bare, or in records of other programs; `^REV` is one for
+        `--not`. An object that is missing ends the program with 4, unless `--missing=print` makes
+        it a record like any other.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new("What a project takes", "runup-rev-list --disk-usage app@1 app"),
+        Example::new(
+            "What only job 1 holds",
+            "runup-rev-list --objects --exclusive app@1 | jq -r .path",
+        ),
+        Example::new(
+            "What job 5 added to job 4",
+            "runup-rev-list --objects --plain app@5 --not app@4",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-cat-object(1)", "runup-diff-tree(1)", "runup-ls-snapshots(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -11,7 +11,7 @@ use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::repository::{Repository, Resolved};
@@ -62,6 +62,25 @@ impl Command for RevParse {
     const ABOUT: &'static str = "Find what revisions mean";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints what each revision means: a record with the `id` and `kind` of the object, the
+        snapshot, project and job that it was reached through, or null, and the `path` below the top
+        of the snapshot. runup(1) has a table of all forms of revisions.
+
+        One that means nothing, or more than one thing, ends the program with the exit code 2. On
+        standard input it is answered by a record with an `error`, or with `--plain` an empty line,
+        and the next one is asked for.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "The ids of three snapshots",
+            "runup-rev-parse --plain app app@1 'notes@{2026-11-02}'",
+        ),
+        Example::new("What stands at a path", "runup-rev-parse app:src | jq -r .kind"),
+        Example::new("A job that is not there yet", "runup-rev-parse app@99").exits(Exit::Usage),
+    ];
+    const SEE_ALSO: &'static [&'static str] = &["runup-cat-object(1)", "runup-ls-snapshots(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

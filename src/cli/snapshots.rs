@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::json::SnapshotRecord;
 use super::ls_snapshots::Filter;
 use super::output::{Output, count, size};
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 
 /// Arguments of `runup snapshots`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,27 @@ impl Command for Snapshots {
     const ABOUT: &'static str = "List jobs with their snapshots";
     const LAYER: Layer = Layer::Porcelain;
     const RECORDS: &'static [Shape] = &[Shape::of::<SnapshotRecord<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Prints a table of the snapshots of all jobs, oldest job first: the job, the project, when
+        the backup began, the first digits of the snapshot's id, how many files it has, their size,
+        and its description. Everything but directories counts as a file. The options choose among
+        the snapshots; all that are given must hold.
+
+        A job or snapshot that is damaged is passed over and told at the end, with the exit code 4.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "The snapshots of one project that have a tag",
+            "runup snapshots --project app --tag release",
+        ),
+        Example::new(
+            "The machines that were backed up",
+            "runup snapshots --json | jq -r .host | sort -u",
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-backup(1)", "runup-ls(1)", "runup-ls-snapshots(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
@@ -71,6 +71,31 @@ impl Command for WriteSnapshot {
     const ABOUT: &'static str = "Publish a tree as a snapshot, in a job of its own";
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
+
+    const DESCRIPTION: &'static str = "
+        Publishes a tree as a snapshot of a project, in a job of its own. The tree is in the record
+        that runup-write-tree(1), runup-mktree(1) and runup-import-archive(1) print, read from
+        standard input, where a bare id will do too; or it is given by `--tree`, an id or its first
+        digits. Nothing is known then of where its files came from.
+
+        All that the tree refers to is looked for first. If any of it is not stored, the exit code
+        is 1 and nothing is published. With the exit code 0 the job is there, and still is after a
+        power cut.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "A backup by hand, with a description",
+            "runup-write-tree --include notes . |
+  runup-write-snapshot --project notes -m 'by hand'",
+        ),
+        Example::new(
+            "Make an old state the newest",
+            r#"tree=$(runup-rev-parse --plain notes@1:)
+runup-write-snapshot --project notes --tree "$tree""#,
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-backup(1)", "runup-cat-snapshot(1)", "runup-rev-parse(1)", "runup-write-tree(1)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         if !crate::format::snapshot::is_project_name(&self.project) {

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::messages::Messages;
 use super::output::Output;
-use super::{Command, Layer, Shape};
+use super::{Command, Example, Layer, Shape};
 use crate::format::snapshot::RootRecord;
 use crate::ops::write_tree::{Destination, TreeReport, TreeSource, write_tree};
 use crate::source::selection::Selection;
@@ -20,7 +20,7 @@ use crate::store::{InsertOptions, Inserter};
 #[derive(Debug, clap::Args)]
 pub struct WriteTree {
     /// The directory, or several: one record each
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required = true, value_hint = clap::ValueHint::DirPath)]
     paths: Vec<PathBuf>,
     /// Take only this path or glob of the directory; an absolute one from anywhere
     #[arg(long, value_name = "PATTERN")]
@@ -71,6 +71,37 @@ impl Command for WriteTree {
     const LAYER: Layer = Layer::Plumbing;
     const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
     const ENDS_IN_ORDER: bool = true;
+
+    const DESCRIPTION: &'static str = "
+        Reads a directory, stores all that is new in it, and prints a record with the id of its tree
+        and what belongs to it: hard links, names of owners, counts. runup-write-snapshot(1) reads
+        the record and makes a snapshot of it. The same content and metadata have the same id on
+        any machine.
+
+        Includes and excludes are paths and globs as in runup.yaml(5), relative to `PATH`. Without
+        `--include` everything in the directory is taken. The repository is left out.
+
+        What cannot be read is told, listed in the record as `skipped` and left out, and the exit
+        code is 3.
+
+        With `--dry-run` nothing is stored and no repository is used, so that one below `PATH` is
+        read like any other directory unless it is excluded.
+    ";
+    const EXAMPLES: &'static [Example] = &[
+        Example::new(
+            "A backup by hand",
+            "runup-write-tree --include src . |
+  runup-write-snapshot --project by-hand",
+        ),
+        Example::new(
+            "Whether a directory is still as it was backed up",
+            r#"now=$(runup-write-tree --dry-run --plain --include notes .)
+[ "$now" = "$(runup-rev-parse --plain notes:)" ]"#,
+        ),
+    ];
+    const SEE_ALSO: &'static [&'static str] =
+        &["runup-ls-tree(1)", "runup-write-snapshot(1)", "runup.yaml(5)", "runup-repository(5)"];
+    const EXITS: &'static [Exit] = Exit::CARRYING;
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         environment::raise_open_files();

@@ -20,9 +20,7 @@ use runup::format::links;
 use runup::format::list::{List, Section, Segment};
 use runup::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped, Snapshot};
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
-use runup::ops::checkout::{
-    CheckoutError, CheckoutReport, CheckoutRequest, Wanted, checkout, wanted_paths,
-};
+use runup::ops::checkout::{CheckoutError, CheckoutReport, CheckoutRequest, Wanted, checkout};
 use runup::ops::restore::{RestoreError, RestoreRequest, restore, selection_of};
 use runup::repository::{InitOptions, Repository};
 use runup::store::{InsertOptions, Inserter, Worker, WriteError};
@@ -200,7 +198,7 @@ impl Ground {
             links: root.links,
             root: root.root.as_ref().and_then(RootMetadata::decode),
             to: &self.target(),
-            wanted: &wanted_paths(&[]),
+            wanted: &|_, _| Wanted::Yes,
             overwrite: if way == Way::Keep { Overwrite::Never } else { Overwrite::Replace },
             has_devices: false,
             workers: 2,

@@ -14,6 +14,7 @@ mod damage;
 mod diff;
 mod floors;
 mod format_page;
+mod generated;
 mod hostile;
 mod mktree;
 mod porcelain;
