@@ -68,6 +68,8 @@ commands!(
     super::check_ignore::CheckIgnore,
     super::checkout::Checkout,
     super::fsck::Fsck,
+    super::archive::Archive,
+    super::import_archive::ImportArchive,
 );
 
 /// The clap command of `runup` itself, with all others below it.

@@ -3,12 +3,14 @@
 //! Invariant: no field is ever left out; what does not apply is null.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::id::Id;
 use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped, Snapshot};
+use crate::store::InsertReport;
 
 /// Bytes as text, with base64 where they are not UTF-8.
 pub(super) type PathText = BytesText;
@@ -54,6 +56,42 @@ impl TreeRecord {
             counts: _,
         } = root;
         Self { tree, links, root, context, includes, excludes, skipped, users, groups, counts }
+    }
+}
+
+/// A directory or archive that was stored as a tree, for write-snapshot.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "written-tree")]
+pub(super) struct WrittenTree<'a> {
+    /// The directory or archive as it was given; `-` for standard input.
+    pub(super) path: String,
+    /// The exact path, base64, where it is not UTF-8.
+    pub(super) path_b64: Option<String>,
+    #[serde(flatten)]
+    pub(super) root: &'a RootRecord,
+    /// Sources that could not be read or kept whole, or changed while they were read.
+    pub(super) errors: u64,
+    /// Bytes of files that were read.
+    pub(super) bytes_read: u64,
+    /// Bytes of new objects, before compression.
+    pub(super) data_added: u64,
+    /// Bytes that they take in packs.
+    pub(super) data_added_packed: u64,
+}
+
+impl<'a> WrittenTree<'a> {
+    /// The record of what was stored from a path.
+    pub(super) fn new(path: &Path, root: &'a RootRecord, inserted: &InsertReport) -> Self {
+        let PathText { path, path_b64 } = PathText::new(path.as_os_str().as_encoded_bytes());
+        Self {
+            path,
+            path_b64,
+            root,
+            errors: 0,
+            bytes_read: 0,
+            data_added: inserted.object_bytes,
+            data_added_packed: inserted.packed_bytes,
+        }
     }
 }
 

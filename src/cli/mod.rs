@@ -3,6 +3,7 @@
 //! Invariant: standard output carries data only; whatever fails ends in one message on standard
 //! error, as a JSON record where JSON was asked for, and in a documented exit code.
 
+pub mod archive;
 pub mod backup;
 pub mod cat_object;
 pub mod cat_snapshot;
@@ -17,6 +18,7 @@ mod exit;
 mod failure;
 pub mod fsck;
 pub mod hash_object;
+pub mod import_archive;
 pub mod init;
 mod input;
 mod json;

@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use super::environment::{self, Globals, identity_of};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::json::WrittenTree;
 use super::messages::Messages;
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
-use crate::format::snapshot::RootRecord;
 use crate::ops::write_tree::{Destination, TreeReport, TreeSource, write_tree};
 use crate::source::selection::Selection;
 use crate::store::{InsertOptions, Inserter};
@@ -45,31 +42,11 @@ pub struct WriteTree {
     plain: bool,
 }
 
-/// What `write-tree` prints for each path, and `write-snapshot` reads.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "written-tree")]
-struct Record<'a> {
-    /// The directory as it was given.
-    path: String,
-    /// The exact path, base64, where it is not UTF-8.
-    path_b64: Option<String>,
-    #[serde(flatten)]
-    root: &'a RootRecord,
-    /// Sources that could not be read, or changed while they were.
-    errors: u64,
-    /// Bytes of files that were read.
-    bytes_read: u64,
-    /// Bytes of new objects, before compression.
-    data_added: u64,
-    /// Bytes that they take in packs.
-    data_added_packed: u64,
-}
-
 impl Command for WriteTree {
     const NAME: &'static str = "write-tree";
     const ABOUT: &'static str = "Store a directory as a tree";
     const LAYER: Layer = Layer::Plumbing;
-    const RECORDS: &'static [Shape] = &[Shape::of::<Record<'_>>()];
+    const RECORDS: &'static [Shape] = &[Shape::of::<WrittenTree<'_>>()];
     const ENDS_IN_ORDER: bool = true;
 
     const DESCRIPTION: &'static str = "
@@ -179,15 +156,10 @@ impl WriteTree {
             output.bytes(report.record.tree.to_hex().as_bytes())?;
             return output.bytes(if self.nul { b"\0" } else { b"\n" });
         }
-        let text = super::json::PathText::new(path.as_os_str().as_encoded_bytes());
-        let record = Record {
-            path: text.path,
-            path_b64: text.path_b64,
-            root: &report.record,
+        let record = WrittenTree {
             errors: report.errors,
             bytes_read: report.bytes_read,
-            data_added: report.inserted.object_bytes,
-            data_added_packed: report.inserted.packed_bytes,
+            ..WrittenTree::new(path, &report.record, &report.inserted)
         };
         output.record(&record, self.nul)
     }

@@ -16,6 +16,7 @@ pub mod pack;
 pub mod project_file;
 mod project_file_error;
 pub mod snapshot;
+pub mod tar;
 pub mod tree;
 pub mod yaml;
 pub mod yaml_node;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here prints, exits, or reads the environment.
 
+pub mod archive;
 pub mod backup;
 pub mod check_ignore;
 pub mod checkout;
@@ -9,12 +10,14 @@ pub mod closure;
 pub mod diff_tree;
 pub mod fsck;
 pub mod hash_object;
+pub mod import_archive;
 pub mod in_order;
 pub mod ls_tree;
 pub mod mktree;
 pub mod read_entry;
 pub mod restore;
 pub mod rev_list;
+pub mod tree_builder;
 pub mod write_snapshot;
 pub mod write_tree;
 

@@ -49,6 +49,16 @@ impl Owners {
     }
 }
 
+/// The number of a user, as the machine knows it.
+pub fn uid_of(name: &str) -> Option<u32> {
+    uzers::get_user_by_name(name).map(|user| user.uid())
+}
+
+/// The number of a group, as the machine knows it.
+pub fn gid_of(name: &str) -> Option<u32> {
+    uzers::get_group_by_name(name).map(|group| group.gid())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -190,9 +190,24 @@ impl Store {
             Stored::Whole(bytes) => sink(Span::Bytes(bytes)).map_err(ReadError::Sink),
             Stored::List(list) => {
                 self.prove(id, kind, list)?;
-                LongReader { store: self, id: *id, kind, list }.stream(sink)
+                self.stream_proved(id, kind, list, sink)
             }
         }
+    }
+
+    /// Hands out a long object whose list [`Store::prove`] has found to be that of the id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::stream`].
+    pub fn stream_proved(
+        &self,
+        id: &Id,
+        kind: Kind,
+        list: &List,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        LongReader { store: self, id: *id, kind, list }.stream(sink)
     }
 
     /// Proves that the chaining values of a list combine to the id, and its lengths add up.

@@ -6,6 +6,7 @@
     reason = "a test that fails should stop where it fails"
 )]
 
+mod archive;
 mod bad_input;
 mod check_ignore;
 mod composition;
@@ -16,6 +17,7 @@ mod floors;
 mod format_page;
 mod generated;
 mod hostile;
+mod import_archive;
 mod mktree;
 mod porcelain;
 mod projects;

@@ -143,6 +143,11 @@ impl Ran {
         self.exits(0)
     }
 
+    /// The exit code, where it is a question.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.output.stdout).into_owned()
     }
