@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::lost;
 use super::session::LocalSession;
 use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
+use crate::base::time::FileTime;
 
 /// Directories of every repository, made by [`Local::init`].
 const DIRECTORIES: [&str; 9] =
@@ -250,7 +252,7 @@ impl Shared {
 }
 
 /// The directory part of a name; empty for the root.
-fn directory_of(name: &str) -> &str {
+pub(super) fn directory_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
@@ -258,6 +260,26 @@ fn io_error(action: &'static str, name: String, source: std::io::Error) -> Backe
     match Errno::from_io_error(&source) {
         Some(errno) => BackendError::io(action, &name, errno),
         None => BackendError::Io { action, name, source },
+    }
+}
+
+/// Opens a regular file that need not be in a repository.
+///
+/// # Errors
+///
+/// It is not there, not a regular file, or may not be read.
+pub fn open_file(path: &Path) -> Result<Box<dyn RandomRead>, BackendError> {
+    let name = path.to_string_lossy().into_owned();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .map_err(|error| BackendError::io("open", &name, error))?;
+    let file = File::from(opened);
+    match file.metadata() {
+        Ok(status) if status.is_file() => {
+            Ok(Box::new(LocalFile { file, length: status.len(), name }))
+        }
+        Ok(_) => Err(BackendError::Damaged { name, what: "not a regular file" }),
+        Err(error) => Err(io_error("open", name, error)),
     }
 }
 
@@ -326,6 +348,18 @@ impl Backend for Local {
         Ok(listed)
     }
 
+    fn changed(&self, directory: &str) -> Result<Option<FileTime>, BackendError> {
+        match rustix::fs::statat(&self.shared.root, directory, AtFlags::SYMLINK_NOFOLLOW) {
+            // Not the time of modification, which anybody may set.
+            Ok(stat) => Ok(Some(FileTime {
+                seconds: stat.st_ctime,
+                nanoseconds: u32::try_from(stat.st_ctime_nsec).unwrap_or_default(),
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.shared.error("look up", directory, error)),
+        }
+    }
+
     fn length(&self, name: &str) -> Result<Option<u64>, BackendError> {
         match rustix::fs::statat(&self.shared.root, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat.st_size.cast_unsigned())),
@@ -377,6 +411,10 @@ impl Backend for Local {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.shared.error("remove", name, error)),
         }
+    }
+
+    fn set_aside(&self, name: &str) -> Result<String, BackendError> {
+        lost::set_aside(&self.shared, name)
     }
 
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {

@@ -5,14 +5,17 @@
 
 mod error;
 mod local;
+mod lost;
 mod session;
 
 pub use error::BackendError;
-pub use local::{Local, Probe};
+pub use local::{Local, Probe, open_file};
+pub use lost::LOST_DIRECTORY;
 pub use session::{LocalSession, SESSION_ID_DIGITS};
 
 use std::fmt::Debug;
 
+use crate::base::time::FileTime;
 pub use crate::os::Mapped;
 
 /// One file of a directory listing.
@@ -65,6 +68,12 @@ pub trait Backend: Debug + Send + Sync {
     /// Lists a directory, in order of names; one that does not exist is empty.
     fn list(&self, directory: &str) -> Result<Vec<Listed>, BackendError>;
 
+    /// When names in a directory last changed, by the clock of whoever keeps it; `None` if it does
+    /// not exist, or that cannot be told.
+    ///
+    /// Two changes within a few milliseconds can have one time.
+    fn changed(&self, directory: &str) -> Result<Option<FileTime>, BackendError>;
+
     /// The bytes of a file; `None` if there is none.
     fn length(&self, name: &str) -> Result<Option<u64>, BackendError>;
 
@@ -87,6 +96,11 @@ pub trait Backend: Debug + Send + Sync {
 
     /// Removes a file; one that does not exist is no error.
     fn remove(&self, name: &str) -> Result<(), BackendError>;
+
+    /// Moves a damaged file to the directory of such files; its name there. Durable on return.
+    ///
+    /// Nobody may rely on the file any more. Its bytes are kept, for people to look at.
+    fn set_aside(&self, name: &str) -> Result<String, BackendError>;
 
     /// Opens a session, which is seen by others before this returns.
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;

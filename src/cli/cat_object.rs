@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::environment::{Globals, zone};
+use super::environment::{Globals, now, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
@@ -13,15 +13,16 @@ use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::repository::{Repository, RevisionError};
-use crate::store::{Found, Span};
+use crate::repository::{Repository, RepositoryError, RevisionError};
+use crate::store::{Found, Span, StoredObject};
 
 /// Arguments of `runup cat-object`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true))]
+#[command(group = clap::ArgGroup::new("what"))]
 pub struct CatObject {
     /// The object: an id, its first digits, or a revision
-    #[arg(value_name = "OBJECT", required_unless_present_any = ["batch", "batch_check"])]
+    #[arg(value_name = "OBJECT", requires = "what",
+          required_unless_present_any = ["batch", "batch_check", "batch_all_objects"])]
     object: Option<OsString>,
     /// Print its kind
     #[arg(short = 't', group = "what")]
@@ -41,6 +42,12 @@ pub struct CatObject {
     /// Read objects from standard input; answer each with a record
     #[arg(long, group = "what")]
     batch_check: bool,
+    /// Answer with every stored object once, in the order of their ids; with --batch, their bytes too
+    #[arg(long, conflicts_with_all = ["object", "kind", "size", "exists", "print"])]
+    batch_all_objects: bool,
+    /// With --batch-all-objects, go pack by pack, in the order in which objects lie there
+    #[arg(long, requires = "batch_all_objects")]
+    unordered: bool,
     /// Objects on standard input, and records, end with NUL
     #[arg(short = 'z')]
     nul: bool,
@@ -49,13 +56,13 @@ pub struct CatObject {
     plain: bool,
 }
 
-/// What is known of one object. All but the first two fields is null where it is not found.
+/// What is known of one object. What is not known is null.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "object")]
 struct Record {
     /// The object as it was asked for.
     object: String,
-    /// found, missing, or ambiguous.
+    /// found, missing, ambiguous, or damaged.
     status: &'static str,
     /// The object.
     id: Option<Id>,
@@ -72,8 +79,14 @@ struct Record {
     pack: Option<Id>,
     /// Where in the pack its frame begins.
     frame_offset: Option<u64>,
+    /// How many places hold it; told by --batch-all-objects only.
+    copies: Option<u64>,
     /// The objects that begin with these digits, where they are ambiguous.
     candidates: Vec<Id>,
+    /// The path that the record had which asked for it.
+    path: Option<String>,
+    /// The exact path, base64, where it is not UTF-8.
+    path_b64: Option<String>,
 }
 
 impl Command for CatObject {
@@ -97,7 +110,11 @@ impl Command for CatObject {
         records of other programs, of which the `id` counts, else the `tree`, else the `object`.
         Each is answered at once by a record whose `status` is `found`, `missing` or `ambiguous`.
         With `--batch` the record of an object that was found is followed by its bytes and a
-        newline, or with `-z` a NUL.
+        newline, or with `-z` a NUL. A `path` in the record that asks is repeated in the answer. What
+        was stored after the program began is found, too.
+
+        `--batch-all-objects` prints the record of every stored object instead, in the order of
+        their ids, or with `--unordered` as they lie in their packs.
     ";
     const EXAMPLES: &'static [Example] = &[
         Example::new("A file of the latest snapshot", "runup-cat-object -p app:README"),
@@ -107,9 +124,14 @@ impl Command for CatObject {
         )
         .exits(Exit::Failed),
         Example::new(
+            "The biggest objects",
+            "runup-cat-object --batch-all-objects |
+  jq -r '[.size_bytes, .kind, .id] | @tsv' | sort -n | tail -n 3",
+        ),
+        Example::new(
             "How each file of a snapshot is stored",
             "runup-ls-tree -r app | runup-cat-object --batch-check |
-  jq -c '[.kind, .size_bytes, .is_list]'",
+  jq -c '[.path, .size_bytes, .is_list]'",
         ),
     ];
     const SEE_ALSO: &'static [&'static str] =
@@ -133,6 +155,9 @@ impl Command for CatObject {
             }
             other => other?,
         };
+        if self.batch_all_objects {
+            return self.all(&repository, output);
+        }
         if self.batch || self.batch_check {
             return self.batch(&repository, output);
         }
@@ -167,50 +192,127 @@ impl Command for CatObject {
 
 impl CatObject {
     fn batch(&self, repository: &Repository, output: &mut Output) -> Result<Exit, Failure> {
+        let mut exit = Exit::Done;
         input::for_each_item(self.nul, |item| {
             let object = input::object(item)?;
             let text = String::from_utf8_lossy(&object).into_owned();
             let mut bytes_of = None;
             let record = match find_or_candidates(repository, &object)? {
                 Answer::Found(id, found) => {
+                    let record = describe_any(repository, text, &id, &found)?;
                     bytes_of = Some((id, found.kind)).filter(|_| self.batch);
-                    describe(repository, text, &id, &found)?
+                    record
+                }
+                Answer::Damaged => {
+                    exit = Exit::Damaged;
+                    Record { object: text, status: DAMAGED, ..Record::default() }
                 }
                 Answer::Missing => Record { object: text, status: "missing", ..Record::default() },
                 Answer::Ambiguous(candidates) => {
                     Record { object: text, status: "ambiguous", candidates, ..Record::default() }
                 }
             };
-            output.record(&record, self.nul)?;
-            if let Some((id, kind)) = bytes_of {
-                cat(repository, &id, kind, output)?;
-                output.bytes(if self.nul { b"\0" } else { b"\n" })?;
+            if record.status == DAMAGED {
+                (exit, bytes_of) = (Exit::Damaged, None);
             }
+            let asked = input::path_of_record(item)?;
+            let (path, path_b64) =
+                asked.map_or((None, None), |text| (Some(text.path), text.path_b64));
+            output.record(&Record { path, path_b64, ..record }, self.nul)?;
+            self.bytes(repository, bytes_of, output)?;
             // Whoever asks one by one waits for each answer.
             output.flush()?;
             Ok(())
         })?;
-        Ok(Exit::Done)
+        Ok(exit)
+    }
+
+    fn bytes(
+        &self,
+        repository: &Repository,
+        object: Option<(Id, Kind)>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        if let Some((id, kind)) = object {
+            cat(repository, &id, kind, output)?;
+            output.bytes(if self.nul { b"\0" } else { b"\n" })?;
+        }
+        Ok(())
+    }
+
+    fn all(&self, repository: &Repository, output: &mut Output) -> Result<Exit, Failure> {
+        let _session = repository.read_session()?;
+        let mut exit = Exit::Done;
+        let each = |object: StoredObject| {
+            let StoredObject { id, found, copies } = object;
+            let text = id.to_hex();
+            let (record, bytes_of) = match found {
+                Ok(found) => {
+                    let record = describe_any(repository, text, &id, &found)?;
+                    (record, Some((id, found.kind)).filter(|_| self.batch))
+                }
+                Err(error) if error.is_damage() => {
+                    (Record { object: text, status: DAMAGED, ..Record::default() }, None)
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let is_damaged = record.status == DAMAGED;
+            if is_damaged {
+                exit = Exit::Damaged;
+            }
+            output.record(&Record { id: Some(id), copies: Some(copies), ..record }, self.nul)?;
+            self.bytes(repository, bytes_of.filter(|_| !is_damaged), output)
+        };
+        match self.unordered {
+            true => repository.store().for_each_object_by_pack(each)?,
+            false => repository.store().for_each_object(each)?,
+        }
+        Ok(exit)
     }
 }
 
+/// What the record of an object says that is stored and cannot be used.
+const DAMAGED: &str = "damaged";
+
 enum Answer {
     Found(Id, Box<Found>),
+    Damaged,
     Missing,
     Ambiguous(Vec<Id>),
 }
 
+/// Answers from what is known, and looks again at what was stored meanwhile where that may matter.
+///
+/// 64 digits are an id here and nothing else: to ask whether a project is called so means to read
+/// all jobs. `project/NAME` names such a project.
 fn find_or_candidates(repository: &Repository, object: &[u8]) -> Result<Answer, Failure> {
-    let id = match repository.resolve(object, &zone()) {
-        Ok(resolved) => resolved.id,
-        Err(RevisionError::Ambiguous { candidates, .. }) => {
-            return Ok(Answer::Ambiguous(candidates));
-        }
-        Err(RevisionError::Repository(error)) => return Err(error.into()),
-        Err(_) => return Ok(Answer::Missing),
+    let store = repository.store();
+    let text = std::str::from_utf8(object).ok();
+    let Some(id) = text.and_then(|text| text.parse::<Id>().ok()) else {
+        // Digits that meant one object may mean two by now.
+        store.look_again(now())?;
+        return match repository.resolve(object, &zone()) {
+            Ok(resolved) => look_up(repository, resolved.id),
+            Err(RevisionError::Ambiguous { candidates, .. }) => Ok(Answer::Ambiguous(candidates)),
+            Err(RevisionError::Repository(RepositoryError::Read(error))) if error.is_damage() => {
+                Ok(Answer::Damaged)
+            }
+            Err(RevisionError::Repository(error)) => Err(error.into()),
+            Err(_) => Ok(Answer::Missing),
+        };
     };
-    let found = repository.store().find(&id)?;
-    Ok(found.map_or(Answer::Missing, |found| Answer::Found(id, Box::new(found))))
+    match look_up(repository, id)? {
+        Answer::Missing if store.look_again(now())? => look_up(repository, id),
+        answer => Ok(answer),
+    }
+}
+
+fn look_up(repository: &Repository, id: Id) -> Result<Answer, Failure> {
+    match repository.store().find(&id) {
+        Ok(found) => Ok(found.map_or(Answer::Missing, |found| Answer::Found(id, Box::new(found)))),
+        Err(error) if error.is_damage() => Ok(Answer::Damaged),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn find(repository: &Repository, object: &[u8]) -> Result<Option<(Id, Found)>, Failure> {
@@ -230,24 +332,45 @@ fn find(repository: &Repository, object: &[u8]) -> Result<Option<(Id, Found)>, F
     Ok(repository.store().find(&id)?.map(|found| (id, found)))
 }
 
+/// As [`describe`]; an object whose list is damaged, which holds its size, is described as such.
+fn describe_any(
+    repository: &Repository,
+    object: String,
+    id: &Id,
+    found: &Found,
+) -> Result<Record, Failure> {
+    match repository.store().size_bytes(id, found) {
+        Ok(size_bytes) => Ok(record(object, id, found, Some(size_bytes))),
+        Err(error) if error.is_damage() => {
+            Ok(Record { status: DAMAGED, ..record(object, id, found, None) })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn describe(
     repository: &Repository,
     object: String,
     id: &Id,
     found: &Found,
 ) -> Result<Record, Failure> {
-    Ok(Record {
+    let size_bytes = repository.store().size_bytes(id, found)?;
+    Ok(record(object, id, found, Some(size_bytes)))
+}
+
+fn record(object: String, id: &Id, found: &Found, size_bytes: Option<u64>) -> Record {
+    Record {
         object,
         status: "found",
         id: Some(*id),
         kind: Some(found.kind),
-        size_bytes: Some(repository.store().size_bytes(id, found)?),
+        size_bytes,
         is_list: Some(found.is_list),
         stored_bytes: Some(found.stored_bytes),
         pack: found.pack.map(|place| place.pack.name),
         frame_offset: found.pack.map(|place| place.place.frame.offset),
-        candidates: Vec::new(),
-    })
+        ..Record::default()
+    }
 }
 
 /// Writes the bytes of an object; every one was proved before.

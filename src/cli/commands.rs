@@ -68,6 +68,10 @@ commands!(
     super::check_ignore::CheckIgnore,
     super::checkout::Checkout,
     super::fsck::Fsck,
+    super::count_objects::CountObjects,
+    super::pack_objects::PackObjects,
+    super::verify_pack::VerifyPack,
+    super::index_pack::IndexPack,
     super::archive::Archive,
     super::import_archive::ImportArchive,
 );

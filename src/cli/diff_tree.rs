@@ -59,7 +59,7 @@ pub struct DiffTree {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "change")]
 struct Record {
-    /// added, removed, modified, renamed, or type_changed.
+    /// added, removed, modified, renamed, or `type_changed`.
     status: &'static str,
     #[serde(flatten)]
     entry: EntryRecord,

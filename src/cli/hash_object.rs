@@ -143,7 +143,7 @@ impl Command for HashObject {
         let repository: Repository = globals.open_repository()?;
         let session: WriteSession<'_> = repository.write_session()?;
         if self.pack || (self.stdin_paths && !self.loose) {
-            let options = InsertOptions { workers, compression: repository.config().compression() };
+            let options = InsertOptions::new(workers, repository.config().compression());
             let inserter = Inserter::new(repository.store(), session.id(), options);
             inserter.run(|workers| {
                 let workers = self.all(workers, &mut printer)?;

@@ -134,7 +134,7 @@ impl ImportArchive {
         let repository = globals.open_repository()?;
         let session = repository.write_session()?;
         let workers = self.jobs.map_or_else(environment::threads, usize::from) + 1;
-        let insert = InsertOptions { workers, compression: repository.config().compression() };
+        let insert = InsertOptions::new(workers, repository.config().compression());
         let inserter = Inserter::new(repository.store(), session.id(), insert);
         Ok(import_archive(reader, options, Destination::Store(&inserter), messages)?)
     }

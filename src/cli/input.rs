@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
+use super::json::PathText;
 use crate::base::id::Id;
 use crate::format::snapshot::BytesText;
 
@@ -87,8 +88,16 @@ pub(super) fn object(item: &[u8]) -> Result<Cow<'_, [u8]>, Failure> {
     named.map(|text| text.into_bytes().into()).ok_or_else(|| none_of(item, "an `id`"))
 }
 
+/// The path that the record in an item has, for the record that answers it.
+pub(super) fn path_of_record(item: &[u8]) -> Result<Option<PathText>, Failure> {
+    if !is_record(item) {
+        return Ok(None);
+    }
+    let PathFields { path, path_b64 } = record(item)?;
+    Ok(path.map(|path| PathText { path, path_b64 }))
+}
+
 /// The id that an item names, which must be a whole one.
-#[expect(dead_code, reason = "for the programs to come")]
 pub(super) fn id(item: &[u8]) -> Result<Id, Failure> {
     let text = object(item)?;
     let text = String::from_utf8_lossy(&text);

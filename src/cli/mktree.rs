@@ -209,7 +209,7 @@ fn store(
     named: Named,
     base: Base,
 ) -> Result<Record, Failure> {
-    let options = InsertOptions { workers: 1, compression: repository.config().compression() };
+    let options = InsertOptions::new(1, repository.config().compression());
     let inserter = Inserter::new(repository.store(), session.id(), options);
     let store = repository.store();
     let (made, _) = inserter.run_one(|worker| make(named, base, Some(store), worker))?;

@@ -92,7 +92,7 @@ impl Command for WriteTree {
             repository.as_ref().map(|repository| repository.write_session()).transpose()?;
         let inserter = repository.as_ref().zip(session.as_ref()).map(|(repository, session)| {
             let compression = repository.config().compression();
-            let options = InsertOptions { workers: workers + 1, compression };
+            let options = InsertOptions::new(workers + 1, compression);
             Inserter::new(repository.store(), session.id(), options)
         });
         let own = repository.as_ref().and_then(|r| identity_of(std::path::Path::new(r.location())));

@@ -77,25 +77,49 @@ impl IndexBuilder {
     ///
     /// The segment is damaged; the builder is of no use then.
     pub fn replace(&mut self, name: Id, segment: &Index<'_>) -> Result<(), DecodeError> {
+        self.replace_without(name, segment, &BTreeSet::new())
+    }
+
+    /// As [`Self::replace`], but leaves out what lies in these packs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replace`].
+    pub fn replace_without(
+        &mut self,
+        name: Id,
+        segment: &Index<'_>,
+        left_out: &BTreeSet<Id>,
+    ) -> Result<(), DecodeError> {
         self.replaced.insert(name);
         self.replaced.extend(segment.replaced());
-        let (pack_base, frame_base) = (self.packs.len() as u32, self.frames.len() as u32);
+        let mut packs = Vec::with_capacity(segment.packs as usize);
         for number in 0..segment.packs {
-            self.packs.push(segment.pack(number)?);
+            let pack = segment.pack(number)?;
+            let is_kept = !left_out.contains(&pack.name);
+            packs.push(is_kept.then_some(self.packs.len() as u32));
+            self.packs.extend(Some(pack).filter(|_| is_kept));
         }
+        let mut frames = Vec::with_capacity(segment.frames as usize);
         for number in 0..segment.frames {
             let (pack, place) = segment.frame(number)?;
-            self.frames.push(encode_frame(pack_base + pack, &place));
+            let pack = packs.get(pack as usize).copied().ok_or(DAMAGED)?;
+            frames.push(pack.map(|_| self.frames.len() as u32));
+            self.frames.extend(pack.map(|pack| encode_frame(pack, &place)));
         }
         for number in 0..segment.objects {
             let id = segment.id(number).ok_or(DAMAGED)?;
             let (frame, offset, length, tag) = segment.raw_place(number)?;
-            if frame >= segment.frames {
-                return Err(DAMAGED);
-            }
-            self.objects.push((id, encode_place(frame_base + frame, offset, length, tag)));
+            let frame = frames.get(frame as usize).copied().ok_or(DAMAGED)?;
+            let place = frame.map(|frame| (id, encode_place(frame, offset, length, tag)));
+            self.objects.extend(place);
         }
         Ok(())
+    }
+
+    /// Objects that were added, one that came twice counted twice.
+    pub fn object_count(&self) -> usize {
+        self.objects.len()
     }
 
     /// Whether nothing was added.
@@ -411,6 +435,27 @@ mod tests {
             assert_eq!(found.end - found.start, copies);
             for place in found {
                 assert_eq!(index.place(place).expect("place").length, n % 100);
+            }
+        }
+    }
+
+    #[test]
+    fn packs_that_are_left_out_take_their_objects_with_them() {
+        let whole = segment(0..200);
+        let index = Index::open(&whole).expect("index");
+        let left_out = BTreeSet::from([Id::from_bytes([1; 32])]);
+        let mut builder = IndexBuilder::default();
+        builder.replace_without(Id::from_bytes([9; 32]), &index, &left_out).expect("whole");
+        let bytes = builder.encode([3; 16]);
+        let index = Index::open(&bytes).expect("index");
+        assert_eq!((index.pack_count(), index.object_count()), (3, 150));
+        for n in 0..200_u32 {
+            let found = index.find(&object_id(Kind::Blob, &n.to_le_bytes()));
+            assert_eq!(found.is_empty(), (50..100).contains(&n), "{n}");
+            for number in found {
+                let place = index.place(number).expect("place");
+                let name = index.pack(place.pack).expect("pack").name;
+                assert_eq!(name, Id::from_bytes([(n / 50) as u8; 32]));
             }
         }
     }

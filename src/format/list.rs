@@ -182,6 +182,88 @@ fn decode_page<T>(
     Ok(records)
 }
 
+/// Combines the values of a list to the id that they prove, segment by segment.
+#[derive(Debug)]
+pub struct ListProof {
+    kind: Kind,
+    length_bytes: u64,
+    end: u64,
+    pieces: u64,
+    tree: PieceTree,
+}
+
+impl ListProof {
+    /// Starts the proof of the list of an object of this kind and length.
+    pub fn new(kind: Kind, length_bytes: u64) -> Self {
+        Self { kind, length_bytes, end: 0, pieces: 0, tree: PieceTree::new(kind) }
+    }
+
+    /// Takes the next segment. `value` gives the next value of the list, `fail` makes an error.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `value` returns; the segments are longer than the object.
+    pub fn segment<E>(
+        &mut self,
+        segment: &Segment,
+        fail: &impl Fn(&'static str) -> E,
+        value: &mut impl FnMut() -> Result<ChainingValue, E>,
+    ) -> Result<(), E> {
+        static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+        let piece_bytes = PIECE_BYTES as u64;
+        let start = self.end;
+        let end = start.checked_add(segment.length_bytes());
+        self.end = end.ok_or_else(|| fail("length overflow"))?;
+        if self.end > self.length_bytes {
+            return Err(fail("segments are longer than the object"));
+        }
+        let zero_pieces = match segment {
+            Segment::Zeros { .. } => start.div_ceil(piece_bytes)..self.end / piece_bytes,
+            Segment::Chunk { .. } => 0..0,
+        };
+        while (self.pieces + 1).saturating_mul(piece_bytes) <= self.end {
+            self.tree.push(if zero_pieces.contains(&self.pieces) {
+                piece_value(self.kind, self.pieces, &ZEROS)
+            } else {
+                value()?
+            });
+            self.pieces += 1;
+        }
+        Ok(())
+    }
+
+    /// The id that all segments and values prove; `None` if they do not add up to the object.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `value` returns.
+    pub fn finish<E>(
+        mut self,
+        value: &mut impl FnMut() -> Result<ChainingValue, E>,
+    ) -> Result<Option<Id>, E> {
+        if !self.end.is_multiple_of(PIECE_BYTES as u64) {
+            self.tree.push(value()?);
+        }
+        Ok(if self.end == self.length_bytes { self.tree.finish() } else { None })
+    }
+}
+
+/// The id that a list proves by itself; `None` if it is damaged, or has pages.
+pub fn id_of_unpaged(list: &List, kind: Kind) -> Option<Id> {
+    let (Section::Inline(segments), Section::Inline(values)) = (&list.segments, &list.values)
+    else {
+        return None;
+    };
+    let mut values = values.iter().copied();
+    let mut next = || values.next().ok_or(());
+    let mut proof = ListProof::new(kind, list.length_bytes);
+    for segment in segments {
+        proof.segment(segment, &|_| (), &mut next).ok()?;
+    }
+    let id = proof.finish(&mut next).ok()??;
+    values.next().is_none().then_some(id)
+}
+
 /// Builds the list of an object from its stretches and bytes, page by page.
 ///
 /// Holds one page of each sort, the ids of earlier pages, and one hash state.
@@ -366,6 +448,33 @@ mod tests {
         for length in 0..encoded.len() {
             assert!(List::decode(&encoded[..length]).is_err());
         }
+    }
+
+    #[test]
+    fn a_list_proves_its_id_and_no_other_list_does() {
+        let mut bytes: Vec<u8> = (0..5 * PIECE_BYTES + 3).map(|i| (i / 7) as u8).collect();
+        bytes[PIECE_BYTES..3 * PIECE_BYTES].fill(0);
+        let (id, list) = built(&bytes);
+        let chunk = |pieces: usize, more: usize| Segment::Chunk {
+            id: Id::from_bytes([7; 32]),
+            length_bytes: (pieces * PIECE_BYTES + more) as u64,
+        };
+        let zeros = |pieces: usize| Segment::Zeros { length_bytes: (pieces * PIECE_BYTES) as u64 };
+        let of = |segments: &[Segment]| {
+            let segments = Section::Inline(segments.to_vec());
+            id_of_unpaged(&List { segments, ..list.clone() }, Kind::Blob)
+        };
+        assert_eq!(of(&[chunk(1, 0), zeros(2), chunk(2, 3)]), Some(id));
+        assert_eq!(of(&[chunk(1, 0), zeros(1), zeros(1), chunk(2, 3)]), Some(id));
+        for other in [
+            vec![chunk(1, 0), zeros(2), chunk(2, 2)],
+            vec![chunk(1, 0), zeros(2), chunk(2, 4)],
+            vec![chunk(1, 0), chunk(2, 0), chunk(2, 3)],
+            vec![chunk(1, 0), zeros(1), chunk(3, 3)],
+        ] {
+            assert_eq!(of(&other), None, "{other:?}");
+        }
+        assert!(of(&[zeros(1), chunk(1, 0), zeros(1), chunk(2, 3)]).is_some_and(|of| of != id));
     }
 
     #[test]

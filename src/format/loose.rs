@@ -61,12 +61,38 @@ pub fn decode(stored: &[u8]) -> Result<Loose, DecodeError> {
     Ok(Loose { kind, is_list, bytes })
 }
 
+/// Decodes the header from the first bytes of a loose object: kind, whether it is a list, and the
+/// length of what is stored, which only the rest of the bytes can prove.
+///
+/// # Errors
+///
+/// Not the front of a zlib stream with a header in canonical form.
+pub fn decode_head(stored: &[u8]) -> Result<(Kind, bool, u64), DecodeError> {
+    let fail = || DecodeError { what: "no header in loose object", offset: 0 };
+    let mut decoder = flate2::bufread::ZlibDecoder::new(stored);
+    let (mut head, mut length) = ([0; HEADER_BYTES_MAX], 0);
+    // The stream may end in the middle; what came before that is of use.
+    while let Some(Ok(count @ 1..)) = head.get_mut(length..).map(|rest| decoder.read(rest)) {
+        length += count;
+    }
+    let head = head.get(..length).unwrap_or_default();
+    let header = head.split(|byte| *byte == 0).next().filter(|header| header.len() < length);
+    let (kind, is_list, digits) = header.and_then(decode_words).ok_or_else(fail)?;
+    let length: u64 = digits.parse().map_err(|_| fail())?;
+    let is_canonical = length.to_string() == digits && length <= FRAME_OBJECT_BYTES_MAX as u64;
+    if is_canonical { Ok((kind, is_list, length)) } else { Err(fail()) }
+}
+
 fn decode_header(header: &[u8], length: usize) -> Option<(Kind, bool)> {
+    let (kind, is_list, digits) = decode_words(header)?;
+    (digits == length.to_string()).then_some((kind, is_list))
+}
+
+fn decode_words(header: &[u8]) -> Option<(Kind, bool, &str)> {
     let (word, digits) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     let (word, is_list) = word.strip_suffix(LIST_SUFFIX).map_or((word, false), |w| (w, true));
     let kind: Kind = word.parse().ok()?;
-    let is_sound = digits == length.to_string() && (!is_list || kind.may_be_list());
-    is_sound.then_some((kind, is_list))
+    (!is_list || kind.may_be_list()).then_some((kind, is_list, digits))
 }
 
 #[cfg(test)]
@@ -78,6 +104,8 @@ mod tests {
         #[test]
         fn loose_objects_round_trip(bytes: Vec<u8>, is_list: bool, level in 0_u32..10) {
             let stored = encode(Kind::Tree, is_list, &bytes, level);
+            let head = &stored[..stored.len().min(1024)];
+            prop_assert_eq!(decode_head(head), Ok((Kind::Tree, is_list, bytes.len() as u64)));
             let loose = Loose { kind: Kind::Tree, is_list, bytes };
             prop_assert_eq!(decode(&stored), Ok(loose));
         }
@@ -93,6 +121,7 @@ mod tests {
         #[test]
         fn noise_never_panics(bytes: Vec<u8>) {
             let _decoded = decode(&bytes);
+            let _head = decode_head(&bytes);
         }
     }
 

@@ -20,7 +20,8 @@ pub const TRAILER_BYTES: usize = 64;
 pub const FOOTER_BYTES_MAX: u64 = 1 << 30;
 
 const HEADER_MAGIC: &[u8; 8] = b"RunUpPck";
-const FRAME_MAGIC: &[u8; 4] = b"RUfr";
+/// What the header of a frame begins with.
+pub const FRAME_MAGIC: &[u8; 4] = b"RUfr";
 const TRAILER_MAGIC: &[u8; 8] = b"RunUpEnd";
 const VERSION: u16 = 1;
 const LIST_BIT: u8 = 0x80;
@@ -33,6 +34,16 @@ pub enum PackClass {
     Content = 0,
     /// Everything else, and the lists of blobs.
     Metadata = 1,
+}
+
+impl PackClass {
+    /// The word for it, as in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Metadata => "metadata",
+        }
+    }
 }
 
 /// What stands at the front of a pack.

@@ -216,10 +216,8 @@ impl Attempt<'_> {
             stat_index_writer: writer.as_ref(),
             previous: parent_tree.map(|snapshot| (self.repository.store(), snapshot.root.tree)),
         };
-        let options = InsertOptions {
-            workers: self.options.workers + 1,
-            compression: self.repository.config().compression(),
-        };
+        let options =
+            InsertOptions::new(self.options.workers + 1, self.repository.config().compression());
         let inserter = Inserter::new(self.repository.store(), session.id(), options);
         let snapshot = Mutex::new(None);
         let tree = write_tree(

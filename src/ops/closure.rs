@@ -43,6 +43,20 @@ pub fn of_root(root: &RootRecord) -> References {
     references
 }
 
+/// What a tree refers to.
+///
+/// # Errors
+///
+/// The tree is missing or damaged.
+pub fn of_tree(store: &Store, id: &Id) -> Result<References, ReadError> {
+    let bytes = store.read(id, Kind::Tree)?;
+    let mut references = References::new();
+    for entry in tree::entries(&bytes) {
+        references.extend(of_entry(&entry.map_err(|source| damaged(id, Kind::Tree, source))?));
+    }
+    Ok(references)
+}
+
 fn damaged(id: &Id, kind: Kind, source: DecodeError) -> ReadError {
     ReadError::Damaged { id: *id, kind, file: "the repository".into(), source }
 }
@@ -61,6 +75,28 @@ pub fn of_list(store: &Store, kind: Kind, list: &List) -> Result<References, Rea
         }
         Ok(())
     })?;
+    Ok(references)
+}
+
+/// What an object refers to itself: the list that stands for it, and the object's own bytes.
+///
+/// # Errors
+///
+/// It is missing or damaged.
+pub fn of_object(store: &Store, id: &Id, kind: Kind) -> Result<References, ReadError> {
+    let mut references = match kind {
+        Kind::Tree => of_tree(store, id)?,
+        Kind::Snapshot => {
+            let snapshot = Snapshot::decode(&store.read(id, kind)?);
+            of_root(&snapshot.map_err(|source| damaged(id, kind, source))?.root)
+        }
+        _ => References::new(),
+    };
+    if kind.may_be_list()
+        && let Stored::List(list) = store.load(id, kind)?
+    {
+        references.extend(of_list(store, kind, &list)?);
+    }
     Ok(references)
 }
 

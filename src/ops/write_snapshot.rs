@@ -85,7 +85,8 @@ pub fn write_snapshot(
     let parent = repository.parent_of_next(&labels.project)?;
     let bytes = labels.snapshot(root, parent).encode();
     check(&bytes).map_err(|what| RepositoryError::Invalid { what })?;
-    let options = InsertOptions { workers: 1, compression: repository.config().compression() };
+    let compression = repository.config().compression();
+    let options = InsertOptions::new(1, compression);
     let inserter = Inserter::new(repository.store(), session.id(), options);
     let (id, _) = inserter.run_one(|worker| put_any(worker, Kind::Snapshot, &bytes))?;
     let job = session.publish(&BTreeMap::from([(labels.project.clone(), id)]))?;

@@ -3,7 +3,7 @@
 //! Invariant: within a process no object is stored twice; every queue is bounded; metadata is
 //! published only if all workers ended well.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,16 @@ pub struct InsertOptions {
     pub workers: usize,
     /// How frames are compressed.
     pub compression: Compression,
+    /// Whether objects that are stored already are stored again, each once. A copy that a prune has
+    /// condemned is none in either case.
+    pub again: bool,
+}
+
+impl InsertOptions {
+    /// So many threads, and compression; what is stored already is not stored again.
+    pub fn new(workers: usize, compression: Compression) -> Self {
+        Self { workers, compression, again: false }
+    }
 }
 
 /// What an insertion did.
@@ -51,6 +61,8 @@ pub struct InsertReport {
 #[derive(Debug)]
 pub(super) struct Claims {
     shards: Vec<Mutex<HashSet<Id>>>,
+    /// Packs that were published by this insertion.
+    packs: Mutex<BTreeSet<Id>>,
     round: AtomicU64,
     objects: AtomicU64,
     object_bytes: AtomicU64,
@@ -61,6 +73,7 @@ impl Claims {
     fn new() -> Self {
         Self {
             shards: (0..CLAIM_SHARDS).map(|_| Mutex::default()).collect(),
+            packs: Mutex::default(),
             round: AtomicU64::new(0),
             objects: AtomicU64::new(0),
             object_bytes: AtomicU64::new(0),
@@ -80,6 +93,15 @@ impl Claims {
 
     fn is_claimed(&self, id: &Id) -> bool {
         self.shard(id).contains(id)
+    }
+
+    fn packs(&self) -> std::sync::MutexGuard<'_, BTreeSet<Id>> {
+        self.packs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a pack that was published. Comes before the claims on its objects are released.
+    pub(super) fn note_pack(&self, pack: Id) {
+        self.packs().insert(pack);
     }
 
     pub(super) fn release<'a>(&self, ids: impl Iterator<Item = &'a Id>) {
@@ -146,6 +168,20 @@ impl<'s> Inserter<'s> {
                 (Ok(value), Ok(report)) => Ok((value, self.complete(report))),
             }
         })
+    }
+
+    /// Names of the packs that were published so far, sorted.
+    pub fn packs(&self) -> Vec<Id> {
+        self.claims.packs().iter().copied().collect()
+    }
+
+    /// Whether an object need not be stored.
+    fn is_stored(&self, id: &Id) -> Result<bool, WriteError> {
+        if !self.options.again {
+            return Ok(self.store.is_present(id)?);
+        }
+        let own = self.claims.packs();
+        Ok(!own.is_empty() && self.store.segments().is_present(id, |pack| own.contains(&pack.name)))
     }
 
     fn complete(&self, report: InsertReport) -> InsertReport {
@@ -253,7 +289,7 @@ impl<'i> Worker<'i> {
     fn put_stored(&mut self, object: FrameObject, bytes: &[u8]) -> Result<(), WriteError> {
         self.join_round()?;
         let claims = &self.inserter.claims;
-        if self.inserter.store.is_present(&object.id)? || !claims.claim(&object.id) {
+        if self.inserter.is_stored(&object.id)? || !claims.claim(&object.id) {
             return Ok(());
         }
         claims.objects.fetch_add(1, Ordering::Relaxed);

@@ -34,6 +34,20 @@ pub struct Found {
     pub length_bytes: u64,
 }
 
+impl Found {
+    pub(super) fn packed(pack: PackRecord, place: Place) -> Self {
+        let stored = u128::from(place.length) * u128::from(place.frame.stored_length)
+            / u128::from(place.frame.raw_length.max(1));
+        Self {
+            kind: place.kind,
+            is_list: place.is_list,
+            pack: Some(PackPlace { pack, place }),
+            stored_bytes: u64::try_from(stored).unwrap_or(u64::MAX),
+            length_bytes: u64::from(place.length),
+        }
+    }
+}
+
 /// A key by which objects that are stored side by side sort side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Locality(Id, u64, u32);
@@ -46,15 +60,7 @@ impl Store {
     /// The backend fails, or a loose file is damaged.
     pub fn find(&self, id: &Id) -> Result<Option<Found>, ReadError> {
         if let Some((pack, place)) = self.segments.places(id).into_iter().next() {
-            let stored = u128::from(place.length) * u128::from(place.frame.stored_length)
-                / u128::from(place.frame.raw_length.max(1));
-            return Ok(Some(Found {
-                kind: place.kind,
-                is_list: place.is_list,
-                pack: Some(PackPlace { pack, place }),
-                stored_bytes: u64::try_from(stored).unwrap_or(u64::MAX),
-                length_bytes: u64::from(place.length),
-            }));
+            return Ok(Some(Found::packed(pack, place)));
         }
         Ok(self.read_loose(id)?.map(|(loose, stored_bytes)| Found {
             kind: loose.kind,
@@ -84,7 +90,7 @@ impl Store {
     ///
     /// The backend fails.
     pub fn is_present(&self, id: &Id) -> Result<bool, ReadError> {
-        if self.segments.is_present(id, |pack| self.has_pack(pack)) {
+        if self.is_packed(id) {
             return Ok(true);
         }
         if self.segments.is_condemned_loose(id) || !self.has_loose(id)? {
@@ -93,6 +99,21 @@ impl Store {
         // Whoever relies on the name must make it durable before publishing what refers to it.
         self.note_loose_unsynced(id);
         Ok(true)
+    }
+
+    /// Whether a pack holds the object that is there and not condemned.
+    pub fn is_packed(&self, id: &Id) -> bool {
+        self.segments.is_present(id, |pack| self.has_pack(pack))
+    }
+
+    /// Whether a prune has condemned the loose file of the object.
+    pub fn is_condemned_loose(&self, id: &Id) -> bool {
+        self.segments.is_condemned_loose(id)
+    }
+
+    /// Whether a prune has condemned anything.
+    pub fn has_condemned(&self) -> bool {
+        self.segments.has_condemned()
     }
 
     /// Whether the pack is there with the length that its index says: an index alone is no reason

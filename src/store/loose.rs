@@ -107,7 +107,7 @@ impl Store {
         };
         if created == Created::Existed && self.segments.is_condemned_loose(id) {
             let compression = self.config.compression();
-            let options = InsertOptions { workers: 1, compression };
+            let options = InsertOptions::new(1, compression);
             let put = |worker: &mut Worker<'_>| match is_list {
                 true => worker.put_list(*id, kind, bytes),
                 false => worker.put(kind, bytes).map(|_| ()),

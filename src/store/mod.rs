@@ -3,28 +3,33 @@
 //! Invariant: an id that can be found is complete: all it refers to was durable before it could be
 //! found. Bytes are handed out only after they have been found to be those of the id asked for.
 
+mod all;
 mod error;
 mod frames;
 mod inserter;
 mod locate;
 mod loose;
+mod merge;
 mod object_set;
 mod pack_writer;
 mod publisher;
 mod read;
+mod rebuild;
 mod recover;
+mod refresh;
 mod segments;
 mod sink;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use all::StoredObject;
 pub use error::{ReadError, WriteError};
 pub use frames::{FrameKey, Frames};
 pub use inserter::{InsertOptions, InsertReport, Inserter, Worker};
 pub use locate::{Found, Locality, PackPlace};
 pub use object_set::ObjectSet;
-pub use pack_writer::{PackPart, read_footer};
+pub use pack_writer::{PackPart, PackWriter, read_footer, read_frames, read_header, read_trailer};
 pub use read::{Sink, Span, Stored};
 pub use segments::{Segment, Segments};
 pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_stream};
@@ -54,6 +59,7 @@ pub struct Store {
     loose: loose::LooseObjects,
     /// Packs that were looked for, and whether they are there.
     packs_there: RwLock<HashMap<Id, bool>>,
+    looks: refresh::Looks,
 }
 
 impl Store {
@@ -71,7 +77,8 @@ impl Store {
         let chunker = Chunker::new(config.chunker);
         let frames = Frames::new(Arc::clone(&backend));
         let packs_there = RwLock::default();
-        Ok(Self { backend, chunker, config, segments, frames, loose, packs_there })
+        let looks = refresh::Looks::default();
+        Ok(Self { backend, chunker, config, segments, frames, loose, packs_there, looks })
     }
 
     /// Where the bytes are kept.
@@ -98,12 +105,6 @@ impl Store {
     pub fn set_condemned(&self, condemned: Condemned) {
         self.packs_there.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.segments.set_condemned(condemned);
-    }
-
-    /// Whether anything is condemned. Else all that can be found may be relied on, with all that it
-    /// refers to.
-    pub fn is_any_condemned(&self) -> bool {
-        self.segments.is_any_condemned()
     }
 
     /// Looks again at which index segments and loose objects there are.

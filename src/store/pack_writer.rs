@@ -31,7 +31,7 @@ pub struct PackPart {
 
 /// A pack that is being written.
 #[derive(Debug)]
-pub(super) struct PackWriter {
+pub struct PackWriter {
     file: Box<dyn NewFile>,
     hasher: blake3::Hasher,
     offset: u64,
@@ -47,12 +47,12 @@ pub(super) fn random_salt() -> Result<[u8; 16], WriteError> {
 }
 
 impl PackWriter {
-    /// Starts a pack.
-    pub(super) fn new(
-        backend: &dyn Backend,
-        session: &str,
-        class: PackClass,
-    ) -> Result<Self, WriteError> {
+    /// Starts a pack on behalf of a session.
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses.
+    pub fn new(backend: &dyn Backend, session: &str, class: PackClass) -> Result<Self, WriteError> {
         let salt = random_salt()?;
         let file = backend.create(session)?;
         let mut writer =
@@ -69,12 +69,16 @@ impl PackWriter {
     }
 
     /// Bytes so far.
-    pub(super) fn length_bytes(&self) -> u64 {
+    pub fn length_bytes(&self) -> u64 {
         self.offset
     }
 
     /// Appends a frame.
-    pub(super) fn add(&mut self, part: PackPart) -> Result<(), WriteError> {
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses; the pack is to be dropped then, and leaves nothing.
+    pub fn add(&mut self, part: PackPart) -> Result<(), WriteError> {
         let place = FramePlace {
             offset: self.offset,
             stored_length: part.stored.len() as u32,
@@ -89,7 +93,11 @@ impl PackWriter {
     }
 
     /// Ends the pack and gives it its name. Durable once `packs` is synced.
-    pub(super) fn finish(mut self) -> Result<(PackRecord, Vec<FrameRecord>), WriteError> {
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses, or the session was fenced; nothing was stored.
+    pub fn finish(mut self) -> Result<(PackRecord, Vec<FrameRecord>), WriteError> {
         let footer = encode_footer(&self.frames, self.offset);
         self.append(&footer)?;
         let name = Id::from_bytes(*self.hasher.finalize().as_bytes());
@@ -101,6 +109,52 @@ impl PackWriter {
     }
 }
 
+/// Reads the header of a pack.
+///
+/// # Errors
+///
+/// It is damaged, or of a version that is not known here.
+pub fn read_header(pack: &dyn RandomRead, file: &str) -> Result<Header, ReadError> {
+    if pack.length_bytes() < HEADER_BYTES as u64 {
+        return Err(cut_short(file));
+    }
+    let mut header = [0; HEADER_BYTES];
+    pack.read_exact_at(&mut header, 0)?;
+    Header::decode(&header).map_err(|error| ReadError::file(file.to_owned(), error))
+}
+
+/// Reads the trailer of a pack, which says where its footer is.
+///
+/// # Errors
+///
+/// It is damaged.
+pub fn read_trailer(pack: &dyn RandomRead, file: &str) -> Result<Trailer, ReadError> {
+    let length = pack.length_bytes();
+    let trailer_at = length.checked_sub(TRAILER_BYTES as u64);
+    let trailer_at = trailer_at.filter(|at| *at >= HEADER_BYTES as u64);
+    let trailer_at = trailer_at.ok_or_else(|| cut_short(file))?;
+    let mut trailer = [0; TRAILER_BYTES];
+    pack.read_exact_at(&mut trailer, trailer_at)?;
+    Trailer::decode(&trailer, length)
+        .map_err(|source| ReadError::File { file: file.to_owned(), source })
+}
+
+/// Reads the frames of a pack from the footer that its trailer leads to.
+///
+/// # Errors
+///
+/// It is damaged.
+pub fn read_frames(
+    pack: &dyn RandomRead,
+    file: &str,
+    trailer: &Trailer,
+) -> Result<Vec<FrameRecord>, ReadError> {
+    let mut footer = vec![0; usize::try_from(trailer.length).unwrap_or(0)];
+    pack.read_exact_at(&mut footer, trailer.offset)?;
+    let frames = trailer.decode_footer(&footer);
+    frames.map_err(|source| ReadError::File { file: file.to_owned(), source })
+}
+
 /// Reads the header and the footer of a pack.
 ///
 /// # Errors
@@ -110,21 +164,12 @@ pub fn read_footer(
     pack: &dyn RandomRead,
     file: &str,
 ) -> Result<(Header, Vec<FrameRecord>), ReadError> {
-    let fail = |source: DecodeError| ReadError::File { file: file.to_owned(), source };
-    let cut = DecodeError { what: "cut short", offset: 0 };
-    let length = pack.length_bytes();
-    let trailer_at = length.checked_sub(TRAILER_BYTES as u64).ok_or_else(|| fail(cut.clone()))?;
-    if trailer_at < HEADER_BYTES as u64 {
-        return Err(fail(cut));
-    }
-    let mut header = [0; HEADER_BYTES];
-    pack.read_exact_at(&mut header, 0)?;
-    let header =
-        Header::decode(&header).map_err(|error| ReadError::file(file.to_owned(), error))?;
-    let mut trailer = [0; TRAILER_BYTES];
-    pack.read_exact_at(&mut trailer, trailer_at)?;
-    let trailer = Trailer::decode(&trailer, length).map_err(fail)?;
-    let mut footer = vec![0; usize::try_from(trailer.length).unwrap_or(0)];
-    pack.read_exact_at(&mut footer, trailer.offset)?;
-    Ok((header, trailer.decode_footer(&footer).map_err(fail)?))
+    let header = read_header(pack, file)?;
+    let trailer = read_trailer(pack, file)?;
+    Ok((header, read_frames(pack, file, &trailer)?))
+}
+
+fn cut_short(file: &str) -> ReadError {
+    let source = DecodeError { what: "cut short", offset: 0 };
+    ReadError::File { file: file.to_owned(), source }
 }

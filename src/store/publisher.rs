@@ -196,7 +196,8 @@ impl<'s> Publisher<'s> {
             builder.add_pack(*record, frames);
         }
         self.store.publish_segment(self.session, builder)?;
-        for (_, frames) in packs {
+        for (record, frames) in packs {
+            self.claims.note_pack(record.name);
             self.claims.release(frames.iter().flat_map(|frame| &frame.objects).map(|o| &o.id));
         }
         self.store.merge_segments(self.session)
@@ -205,11 +206,13 @@ impl<'s> Publisher<'s> {
 
 impl Store {
     /// Publishes a segment and starts to use it. Durable once `index` is synced.
-    pub(super) fn publish_segment(
-        &self,
-        session: &str,
-        builder: IndexBuilder,
-    ) -> Result<(), WriteError> {
+    ///
+    /// All that its objects refer to must be in published segments, or in this one.
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses, or the session was fenced.
+    pub fn publish_segment(&self, session: &str, builder: IndexBuilder) -> Result<(), WriteError> {
         let bytes = builder.encode(random_salt()?);
         let name = Id::from_bytes(plain(&bytes));
         let file_name = segment_file(&name);
@@ -230,7 +233,18 @@ impl Store {
         if self.segments.to_merge().is_empty() {
             return Ok(());
         }
-        let Some(_lock) = self.backend.try_lock_maintenance()? else { return Ok(()) };
+        match self.backend.try_lock_maintenance()? {
+            Some(_lock) => self.merge_while_locked(session),
+            None => Ok(()),
+        }
+    }
+
+    /// Merges segments as after every publication, for whoever holds the maintenance lock already.
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses, or the session was fenced.
+    pub fn merge_while_locked(&self, session: &str) -> Result<(), WriteError> {
         loop {
             let group = self.segments.to_merge();
             if group.is_empty() {

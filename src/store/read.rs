@@ -12,7 +12,7 @@ use blake3::hazmat::ChainingValue;
 use super::frames::pack_file;
 use super::loose::loose_file;
 use super::{ReadError, Store};
-use crate::base::hash::{PieceTree, object_id, piece_value};
+use crate::base::hash::{object_id, piece_value};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::{
@@ -20,7 +20,9 @@ use crate::base::limits::{
 };
 use crate::format::codec::DecodeError;
 use crate::format::index::{PackRecord, Place};
-use crate::format::list::{List, Section, Segment, decode_segment_page, decode_value_page};
+use crate::format::list::{
+    List, ListProof, Section, Segment, decode_segment_page, decode_value_page,
+};
 
 static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
@@ -292,37 +294,13 @@ impl LongReader<'_> {
         if length_bytes > OBJECT_BYTES_MAX {
             return Err(ReadError::TooLong { id: self.id, kind: self.kind, length_bytes });
         }
-        let piece_bytes = PIECE_BYTES as u64;
         let mut values = Values::new(self);
-        let mut tree = PieceTree::new(self.kind);
-        let (mut end, mut next_piece) = (0_u64, 0_u64);
+        let mut proof = ListProof::new(self.kind, length_bytes);
         self.store.for_each_segment(self.list, |segment| {
-            let start = end;
-            end = end
-                .checked_add(segment.length_bytes())
-                .ok_or_else(|| self.damaged("length overflow"))?;
-            if end > self.list.length_bytes {
-                return Err(self.damaged("segments are longer than the object"));
-            }
-            let zero_pieces = match segment {
-                Segment::Zeros { .. } => start.div_ceil(piece_bytes)..end / piece_bytes,
-                Segment::Chunk { .. } => 0..0,
-            };
-            while (next_piece + 1).saturating_mul(piece_bytes) <= end {
-                tree.push(if zero_pieces.contains(&next_piece) {
-                    piece_value(self.kind, next_piece, &ZEROS)
-                } else {
-                    values.next()?
-                });
-                next_piece += 1;
-            }
-            Ok(())
+            proof.segment(&segment, &|what| self.damaged(what), &mut || values.next())
         })?;
-        if end % piece_bytes != 0 {
-            tree.push(values.next()?);
-        }
-        let proved = end == self.list.length_bytes && tree.finish() == Some(self.id);
-        if proved && values.is_at_end() {
+        let id = proof.finish(&mut || values.next())?;
+        if id == Some(self.id) && values.is_at_end() {
             Ok(())
         } else {
             Err(self.damaged("its chaining values do not combine to its id"))

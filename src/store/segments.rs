@@ -74,6 +74,17 @@ pub(super) fn parse_file_name(name: &str, suffix: &str) -> Option<Id> {
     name.strip_suffix(suffix)?.parse().ok()
 }
 
+/// Drops those that others replace.
+///
+/// A segment and those it replaces can be seen together while they are being removed, and a listing
+/// may show some of them only: what the new one says stands for all.
+fn without_replaced(mut list: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
+    let indexes = list.iter().filter_map(|segment| segment.index());
+    let replaced: BTreeSet<Id> = indexes.flat_map(|index| index.replaced()).collect();
+    list.retain(|segment| segment.name.is_none_or(|name| !replaced.contains(&name)));
+    list
+}
+
 /// All index segments, as of the last look.
 #[derive(Debug, Default)]
 pub struct Segments {
@@ -111,16 +122,33 @@ impl Segments {
                 Err(_) => {}
             }
         }
-        // A segment and those it replaces can be seen together while they are being removed, and a
-        // listing may show some of them only: what the new one says stands for all.
-        let replaced: BTreeSet<Id> = list
-            .iter()
-            .filter_map(|segment| segment.index())
-            .flat_map(|index| index.replaced())
-            .collect();
-        list.retain(|segment| segment.name.is_none_or(|name| !replaced.contains(&name)));
-        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+        self.set(without_replaced(list));
         Ok(())
+    }
+
+    /// As [`Self::reload`], and reads all of each segment; the files of those that are not sound,
+    /// which are left out.
+    pub(super) fn reload_sound(&self, backend: &dyn Backend) -> Result<Vec<String>, ReadError> {
+        let (mut sound, mut unsound) = (Vec::new(), Vec::new());
+        for listed in backend.list("index")? {
+            let Some(name) = parse_file_name(&listed.name, ".idx") else { continue };
+            let file = segment_file(&name);
+            let bytes = match backend.map(&file) {
+                Err(error) if error.is_missing() => continue,
+                other => other.ok(),
+            };
+            let Some(bytes) = bytes.filter(|bytes| plain(bytes) == *name.as_bytes()) else {
+                unsound.push(file);
+                continue;
+            };
+            match Segment::new(Some(name), bytes, file.clone()) {
+                Ok(segment) => sound.push(Arc::new(segment)),
+                Err(error @ ReadError::Unsupported { .. }) => return Err(error),
+                Err(_) => unsound.push(file),
+            }
+        }
+        self.set(without_replaced(sound));
+        Ok(unsound)
     }
 
     /// The segments.
@@ -128,17 +156,25 @@ impl Segments {
         self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn set(&self, list: Vec<Arc<Segment>>) {
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+
     pub(super) fn set_condemned(&self, condemned: Condemned) {
         *self.condemned.write().unwrap_or_else(PoisonError::into_inner) = condemned;
     }
 
-    pub(super) fn is_any_condemned(&self) -> bool {
+    pub(super) fn is_condemned_loose(&self, id: &Id) -> bool {
+        self.condemned.read().unwrap_or_else(PoisonError::into_inner).loose.contains(id)
+    }
+
+    pub(super) fn has_condemned(&self) -> bool {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
         !condemned.packs.is_empty() || !condemned.loose.is_empty()
     }
 
-    pub(super) fn is_condemned_loose(&self, id: &Id) -> bool {
-        self.condemned.read().unwrap_or_else(PoisonError::into_inner).loose.contains(id)
+    pub(super) fn is_condemned_pack(&self, name: &Id) -> bool {
+        self.condemned.read().unwrap_or_else(PoisonError::into_inner).packs.contains(name)
     }
 
     pub(super) fn add(&self, segment: Segment) {

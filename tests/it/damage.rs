@@ -368,7 +368,7 @@ fn packs_without_an_index_are_damage_only_where_a_job_needs_them() {
     let repository = open();
     let session = repository.write_session().expect("session");
     let before: BTreeSet<_> = indexes(&fixture.path);
-    let options = InsertOptions { workers: 1, compression: Compression::default() };
+    let options = InsertOptions::new(1, Compression::default());
     Inserter::new(repository.store(), session.id(), options)
         .run_one(|worker| worker.put(Kind::Blob, b"of no job"))
         .expect("stored");

@@ -162,7 +162,7 @@ impl Ground {
 
     fn put<T>(&self, put: impl FnOnce(&mut Worker<'_>) -> Result<T, WriteError>) -> T {
         let session = self.repository.write_session().unwrap();
-        let options = InsertOptions { workers: 1, compression: Compression::default() };
+        let options = InsertOptions::new(1, Compression::default());
         let inserter = Inserter::new(self.repository.store(), session.id(), options);
         let (value, _) = inserter.run_one(put).unwrap();
         value

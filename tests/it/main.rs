@@ -19,6 +19,7 @@ mod generated;
 mod hostile;
 mod import_archive;
 mod mktree;
+mod packs;
 mod porcelain;
 mod projects;
 mod protocol_model;

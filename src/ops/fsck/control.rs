@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{Finding, Findings, FsckReport};
 use super::table::Copy;
-use crate::backend::{Backend, BackendError, Listed, SESSION_ID_DIGITS};
+use crate::backend::{Backend, BackendError, LOST_DIRECTORY, Listed, SESSION_ID_DIGITS};
 use crate::base::hash::object_id;
 use crate::base::id::{Id, unhex};
 use crate::base::kind::Kind;
@@ -24,8 +24,8 @@ const REF_DEPTH_MAX: usize = 32;
 /// Directories that are made with the repository and stay.
 const DIRECTORIES: [&str; 9] =
     ["fenced", "forgotten", "gc", "index", "jobs", "objects", "packs", "refs", "sessions"];
-/// The directory that may be lacking.
-const TEMPORARY: &str = "tmp";
+/// Directories that may be lacking.
+const OPTIONAL: [&str; 2] = ["tmp", LOST_DIRECTORY];
 /// Files, besides the configuration, that are made with the repository and stay. They are empty.
 const LOCKS: [&str; 2] = ["maintenance.lock", "publication.lock"];
 
@@ -92,7 +92,7 @@ impl Control<'_> {
         let listed = self.list("")?;
         for entry in &listed {
             let name = entry.name.as_str();
-            if DIRECTORIES.contains(&name) || name == TEMPORARY {
+            if DIRECTORIES.contains(&name) || OPTIONAL.contains(&name) {
                 if !entry.is_directory {
                     let finding = Finding::damage("damaged_directory", "not a directory");
                     self.findings.add(finding.file(name));
@@ -250,6 +250,16 @@ impl Control<'_> {
             let message = "being written, or left by a writer that was stopped";
             let file = format!("tmp/{}", listed.name);
             self.findings.add(Finding::note("temporary_file", message).file(file));
+        }
+        Ok(())
+    }
+
+    /// Files that were set aside: damaged, and of use to nobody but people.
+    pub(super) fn lost(&self) -> Result<(), RepositoryError> {
+        for listed in self.list(LOST_DIRECTORY)? {
+            let message = "damaged and set aside; nothing needs it any more";
+            let file = format!("{LOST_DIRECTORY}/{}", listed.name);
+            self.findings.add(Finding::note("lost_file", message).file(file));
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ mod objects;
 mod packs;
 mod report;
 mod segments;
-mod stream;
 mod table;
 
 use std::collections::BTreeSet;
@@ -99,6 +98,7 @@ fn check(
     control.config();
     control.top()?;
     control.sessions(session.as_ref().map(|session| session.id()))?;
+    control.lost()?;
     control.refs()?;
     let condemned = control.generations()?;
     let jobs = control.jobs(report)?;

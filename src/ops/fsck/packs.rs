@@ -8,18 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::report::{Finding, Findings, FsckReport, Number};
 use super::segments::Segments;
-use super::stream::{Stream, hash_file};
 use super::table::Copy;
 use super::{Depth, FsckOptions};
 use crate::backend::{Backend, RandomRead};
-use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::format::compress::Decompressor;
-use crate::format::list::List;
-use crate::format::pack::{
-    FRAME_HEADER_BYTES, FrameObject, FramePlace, FrameRecord, decode_frame, decode_frame_header,
-    frame_checksum,
-};
+use crate::format::pack::{FrameObject, FramePlace};
+use crate::ops::verify_pack::frames::{Planned, Visitor, read_planned};
+use crate::ops::verify_pack::stream::hash_file;
 use crate::ops::with_causes;
 use crate::store::read_footer;
 
@@ -62,21 +58,6 @@ impl Tally {
         report.objects = self.objects;
         report.bytes_read += self.bytes_read;
         self.copies
-    }
-}
-
-/// A frame as the footer, or else the index, tells it.
-struct Planned {
-    place: FramePlace,
-    /// What the footer says; an index has no checksums.
-    checksum: Option<[u8; 16]>,
-    objects: Vec<(u32, FrameObject)>,
-}
-
-impl From<&FrameRecord> for Planned {
-    fn from(record: &FrameRecord) -> Self {
-        let objects = record.object_offsets().map(|(offset, object)| (offset, *object)).collect();
-        Self { place: record.place, checksum: Some(record.checksum), objects }
     }
 }
 
@@ -244,103 +225,50 @@ impl Checker<'_> {
         plan: &[Planned],
         found: Option<Number>,
     ) {
-        let Context { findings, segments, .. } = *self.context;
-        let is_indexed = !segments.covers(&name).is_empty();
-        let mut stream = Stream::new(pack);
-        let (mut stored, mut raw) = (Vec::new(), Vec::new());
-        for frame in plan {
-            // Where a frame cannot be read the rest may still be; that is found out one by one.
-            match self.read_frame(&mut stream, pack.length_bytes(), frame, &mut stored, &mut raw) {
-                Ok(()) => self.check_objects(file, frame, &raw, is_indexed),
-                Err(reason) => {
-                    let message = format!("frame at byte {}: {reason}", frame.place.offset);
-                    let number = findings.add(Finding::damage("damaged_frame", message).file(file));
-                    for (_, object) in &frame.objects {
-                        self.lose_object(object, number);
-                    }
-                }
-            }
-        }
-        let rest = stream.skip_to(pack.length_bytes());
+        let is_indexed = !self.context.segments.covers(&name).is_empty();
+        let mut decompressor = std::mem::take(&mut self.decompressor);
+        let mut frames = Frames { checker: self, file, is_indexed };
+        let hash = read_planned(pack, plan, &mut decompressor, &mut frames);
+        self.decompressor = decompressor;
         self.tally.bytes_read += pack.length_bytes();
-        let message = match (rest, stream.finish()) {
-            (Err(error), _) => with_causes(&error),
-            (Ok(()), Some(hash)) if hash == *name.as_bytes() => return,
-            (Ok(()), _) => "its bytes are not those of its name".to_owned(),
+        let message = match hash {
+            Ok(hash) if hash == name => return,
+            Ok(_) => "its bytes are not those of its name".to_owned(),
+            Err(error) => with_causes(&error),
         };
         if found.is_none() {
-            findings.add(Finding::damage("damaged_pack", message).file(file));
-        }
-    }
-
-    fn read_frame(
-        &mut self,
-        stream: &mut Stream<'_>,
-        pack_bytes: u64,
-        frame: &Planned,
-        stored: &mut Vec<u8>,
-        raw: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        let place = &frame.place;
-        let end = place.offset.checked_add(place.total_length());
-        if place.offset < stream.position() || end.is_none_or(|end| end > pack_bytes) {
-            return Err("it reaches beyond its place".to_owned());
-        }
-        // A gap that cannot be read fails the hash of the pack; it is no matter of this frame.
-        let _gap = stream.skip_to(place.offset);
-        let length = usize::try_from(place.total_length()).map_err(|_| "too long".to_owned())?;
-        stream.take(length, stored).map_err(|error| with_causes(&error))?;
-        self.context.findings.monitor.bytes(place.total_length());
-        let (header, body) = stored.split_at_checked(FRAME_HEADER_BYTES).unwrap_or_default();
-        let (found, checksum) =
-            decode_frame_header(header, place.offset).map_err(|error| with_causes(&error))?;
-        if found != *place || frame.checksum.is_some_and(|expected| expected != checksum) {
-            return Err("it is not the one described".to_owned());
-        }
-        if frame_checksum(body) != checksum {
-            return Err("its checksum does not match".to_owned());
-        }
-        let decoder = &mut self.decompressor;
-        decoder
-            .decompress(place.codec, body, place.raw_length as usize, raw)
-            .map_err(|error| with_causes(&error))?;
-        let table = decode_frame(raw).map_err(|error| with_causes(&error))?;
-        let is_same = table.len() == frame.objects.len()
-            && table.iter().zip(&frame.objects).all(|((kind, list_id, bytes), (_, object))| {
-                *kind == object.kind
-                    && *list_id == object.is_list.then_some(object.id)
-                    && bytes.len() == object.length as usize
-            });
-        if frame.checksum.is_some() && !is_same {
-            return Err("its table of objects is not that of the footer".to_owned());
-        }
-        Ok(())
-    }
-
-    fn check_objects(&mut self, file: &str, frame: &Planned, raw: &[u8], is_indexed: bool) {
-        for (offset, object) in &frame.objects {
-            let start = *offset as usize;
-            let bytes = raw.get(start..start.saturating_add(object.length as usize));
-            match bytes.ok_or("beyond its frame".to_owned()).and_then(|b| check_bytes(object, b)) {
-                Ok(()) => self.keep(object, is_indexed),
-                Err(message) => {
-                    let finding = Finding::damage("damaged_object", message);
-                    let finding = finding.file(file).object(object.id, object.kind);
-                    let number = self.context.findings.add(finding);
-                    self.lose_object(object, number);
-                }
-            }
+            let finding = Finding::damage("damaged_pack", message).file(file);
+            self.context.findings.add(finding);
         }
     }
 }
 
-/// Whether the bytes are those of a whole object, or a list, which can be proved only later.
-fn check_bytes(object: &FrameObject, bytes: &[u8]) -> Result<(), String> {
-    if object.is_list {
-        return List::decode(bytes).map(drop).map_err(|error| with_causes(&error));
+/// What becomes of the frames of one pack.
+struct Frames<'c, 'a> {
+    checker: &'c mut Checker<'a>,
+    file: &'c str,
+    is_indexed: bool,
+}
+
+impl Visitor for Frames<'_, '_> {
+    fn bytes(&mut self, count: u64) {
+        self.checker.context.findings.monitor.bytes(count);
     }
-    if object_id(object.kind, bytes) != object.id {
-        return Err("its bytes are not those of its id".to_owned());
+
+    fn object(&mut self, _: &FramePlace, object: &FrameObject, proved: Result<u64, String>) {
+        let Err(message) = proved else { return self.checker.keep(object, self.is_indexed) };
+        let finding = Finding::damage("damaged_object", message);
+        let finding = finding.file(self.file).object(object.id, object.kind);
+        let number = self.checker.context.findings.add(finding);
+        self.checker.lose_object(object, number);
     }
-    Ok(())
+
+    fn lost(&mut self, frame: &Planned, _: u64, reason: String) {
+        let message = format!("frame at byte {}: {reason}", frame.place.offset);
+        let finding = Finding::damage("damaged_frame", message).file(self.file);
+        let number = self.checker.context.findings.add(finding);
+        for (_, object) in &frame.objects {
+            self.checker.lose_object(object, number);
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub struct Finding {
     /// `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`, `damaged_frame`,
     /// `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
     /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
-    /// `temporary_file`, `open_session`, `missing_directory`, `unnamed_snapshots`, `no_session`.
+    /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`, `no_session`.
     pub code: &'static str,
     /// The file it is about, named as below the repository.
     pub file: Option<String>,

@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::report::{Finding, Findings};
-use super::stream::hash_file;
 use crate::backend::{Backend, BackendError, Mapped};
 use crate::base::id::Id;
 use crate::format::index::{Index, Place};
 use crate::format::pack::FrameRecord;
+use crate::ops::verify_pack::stream::hash_file;
 use crate::ops::with_causes;
 use crate::repository::RepositoryError;
 use crate::store::ReadError;

@@ -282,7 +282,7 @@ impl<S: ObjectSink> Builder<'_, S> {
             let found = found.kind;
             return Err(MktreeError::WrongKind { path: shown(path), id, found, wanted });
         }
-        if self.store.is_some_and(Store::is_any_condemned) {
+        if self.store.is_some_and(Store::has_condemned) {
             self.relied_on.push((id, kind));
         }
         Ok(found)

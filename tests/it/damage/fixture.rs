@@ -199,7 +199,7 @@ pub(super) fn build(path: &Path) -> Fixture {
                 (format!("loose{number}"), bytes, id)
             })
             .collect();
-        let options = InsertOptions { workers: 1, compression: Compression::default() };
+        let options = InsertOptions::new(1, Compression::default());
         let inserter = Inserter::new(repository.store(), session.id(), options);
         let put = |worker: &mut Worker<'_>| {
             ["app", "web"]

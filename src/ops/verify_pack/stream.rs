@@ -7,14 +7,14 @@ use crate::backend::{BackendError, RandomRead};
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// The BLAKE3 hash of all bytes of a file.
-pub(super) fn hash_file(file: &dyn RandomRead) -> Result<[u8; 32], BackendError> {
+pub(in crate::ops) fn hash_file(file: &dyn RandomRead) -> Result<[u8; 32], BackendError> {
     let mut stream = Stream::new(file);
     stream.skip_to(file.length_bytes())?;
     Ok(*stream.hasher.finalize().as_bytes())
 }
 
 /// A file that is read from front to back.
-pub(super) struct Stream<'f> {
+pub(in crate::ops) struct Stream<'f> {
     file: &'f dyn RandomRead,
     hasher: blake3::Hasher,
     position: u64,
@@ -23,7 +23,7 @@ pub(super) struct Stream<'f> {
 }
 
 impl<'f> Stream<'f> {
-    pub(super) fn new(file: &'f dyn RandomRead) -> Self {
+    pub(in crate::ops) fn new(file: &'f dyn RandomRead) -> Self {
         Self {
             file,
             hasher: blake3::Hasher::new(),
@@ -34,12 +34,12 @@ impl<'f> Stream<'f> {
     }
 
     /// Bytes from the front of the file that were passed.
-    pub(super) fn position(&self) -> u64 {
+    pub(in crate::ops) fn position(&self) -> u64 {
         self.position
     }
 
     /// Reads and hashes up to `offset`. What cannot be read is passed over.
-    pub(super) fn skip_to(&mut self, offset: u64) -> Result<(), BackendError> {
+    pub(in crate::ops) fn skip_to(&mut self, offset: u64) -> Result<(), BackendError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut result = Ok(());
         while self.position < offset && result.is_ok() {
@@ -54,7 +54,11 @@ impl<'f> Stream<'f> {
     }
 
     /// Reads and hashes the next `length` bytes. What cannot be read is passed over.
-    pub(super) fn take(&mut self, length: usize, out: &mut Vec<u8>) -> Result<(), BackendError> {
+    pub(in crate::ops) fn take(
+        &mut self,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BackendError> {
         out.clear();
         out.resize(length, 0);
         let end = self.position.saturating_add(length as u64);
@@ -72,7 +76,7 @@ impl<'f> Stream<'f> {
     }
 
     /// The hash of all that was passed; `None` if some of it could not be read.
-    pub(super) fn finish(self) -> Option<[u8; 32]> {
+    pub(in crate::ops) fn finish(self) -> Option<[u8; 32]> {
         (!self.has_failed).then(|| *self.hasher.finalize().as_bytes())
     }
 }

@@ -1,0 +1,78 @@
+//! Copying the sound frames of a damaged pack into new packs.
+//!
+//! Invariant: frames are copied as they are, in their order; the damaged pack is only read.
+
+use crate::backend::RandomRead;
+use crate::base::id::Id;
+use crate::format::index::PackRecord;
+use crate::format::pack::{FrameObject, FrameRecord, PackClass};
+use crate::ops::verify_pack::scan::{Scanned, Scanner};
+use crate::repository::RepositoryError;
+use crate::store::{PackPart, PackWriter, Store, read_trailer};
+
+/// A pack, and what is in it.
+pub(super) type Frames = (PackRecord, Vec<FrameRecord>);
+
+/// What could be saved of a pack.
+#[derive(Debug, Default)]
+pub(super) struct Salvaged {
+    /// The new packs; without a session, the pack itself.
+    pub(super) packs: Vec<Frames>,
+    /// Places where a frame should stand and none that can be used does.
+    pub(super) lost: u64,
+    /// The first of them.
+    pub(super) first_lost: Option<(u64, String)>,
+}
+
+/// Whether the objects of a frame, or a pack, belong to a pack of metadata.
+pub(super) fn class_of<'o>(mut objects: impl Iterator<Item = &'o FrameObject>) -> PackClass {
+    match objects.any(|object| object.is_list || object.kind.is_metadata()) {
+        true => PackClass::Metadata,
+        false => PackClass::Content,
+    }
+}
+
+/// Copies all frames that are sound; without a session, only looks at them.
+pub(super) fn salvage(
+    store: &Store,
+    session: Option<&str>,
+    name: Id,
+    pack: &dyn RandomRead,
+) -> Result<Salvaged, RepositoryError> {
+    let frames_end = read_trailer(pack, "").ok().map(|trailer| trailer.offset);
+    let mut scanner = Scanner::new(pack, frames_end);
+    let mut salvaged = Salvaged::default();
+    let mut writers: [Option<PackWriter>; 2] = [None, None];
+    let mut seen = Vec::new();
+    while let Some(scanned) = scanner.next()? {
+        let record = match scanned {
+            Scanned::Frame(record) => record,
+            Scanned::Lost { at, reason } => {
+                salvaged.lost += 1;
+                salvaged.first_lost.get_or_insert((at, reason));
+                continue;
+            }
+        };
+        let Some(session) = session else {
+            seen.push(record);
+            continue;
+        };
+        let class = class_of(record.objects.iter());
+        let writer = &mut writers[class as usize];
+        let mut open = match writer.take() {
+            Some(open) => open,
+            None => PackWriter::new(store.backend(), session, class)?,
+        };
+        let (codec, raw_length) = (record.place.codec, record.place.raw_length as usize);
+        let stored = scanner.stored().to_vec();
+        open.add(PackPart { class, codec, stored, raw_length, objects: record.objects })?;
+        *writer = Some(open);
+    }
+    for writer in writers.into_iter().flatten() {
+        salvaged.packs.push(writer.finish()?);
+    }
+    if !seen.is_empty() {
+        salvaged.packs.push((PackRecord { name, length_bytes: pack.length_bytes() }, seen));
+    }
+    Ok(salvaged)
+}
