@@ -69,12 +69,14 @@ _runup_paths() {
     local path=${value#"$2"} directory='' name
     local -A directories=()
     [[ $path == */* ]] && directory=${path%/*}
+    # What is listed is named from the directory that is listed.
+    local above=$2${directory:+$directory/}
     while IFS= read -r -d '' name; do
         directories[$name]=1
-        _runup_offer "$2$name/"
+        _runup_offer "$above$name/"
     done < <(_runup_ask ls-tree -z --name-only -d "$1:$directory")
     while IFS= read -r -d '' name; do
-        [[ ${directories[$name]} ]] || _runup_offer "$2$name"
+        [[ ${directories[$name]} ]] || _runup_offer "$above$name"
     done < <(_runup_ask ls-tree -z --name-only "$1:$directory")
     [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace 2>/dev/null
 }
@@ -187,7 +189,7 @@ _runup() {
 _runup_table() {
     options='-c=directory --context=directory --repository=directory --json -v --verbose -h --help -V --version'
     case $1 in
-    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,help' ;;
+    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
     init)
         options+=' --compression=text'
         arguments=''
@@ -217,7 +219,7 @@ _runup_table() {
         arguments='file*'
         ;;
     cat-object)
-        options+=' -t -s -e -p --batch --batch-check -z --plain'
+        options+=' -t -s -e -p --batch --batch-check --batch-all-objects --unordered -z --plain'
         arguments='revision'
         ;;
     write-tree)
@@ -272,6 +274,30 @@ _runup_table() {
         options+=' --structure --jobs=text -z --plain'
         arguments=''
         ;;
+    count-objects)
+        options+=' -z --plain'
+        arguments=''
+        ;;
+    pack-objects)
+        options+=' --stdin -z --level=text --compression=text --plain'
+        arguments=''
+        ;;
+    verify-pack)
+        options+=' --stdin -z --plain'
+        arguments='text*'
+        ;;
+    index-pack)
+        options+=' -n --dry-run -z --plain'
+        arguments='text*'
+        ;;
+    archive)
+        options+=' --format=words:pax,gnu --sparse --no-sparse --plain'
+        arguments='revision tree-path*'
+        ;;
+    import-archive)
+        options+=' --strip-components=text --ignore-zeros -n --dry-run --jobs=text -z --plain'
+        arguments='file'
+        ;;
     *) arguments='' ;;
     esac
 }
@@ -291,4 +317,10 @@ complete -F _runup runup \
     runup-rev-list \
     runup-check-ignore \
     runup-checkout \
-    runup-fsck
+    runup-fsck \
+    runup-count-objects \
+    runup-pack-objects \
+    runup-verify-pack \
+    runup-index-pack \
+    runup-archive \
+    runup-import-archive

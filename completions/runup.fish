@@ -62,10 +62,13 @@ end
 # what was typed after that.
 function __runup_paths --no-scope-shadowing
     set -l directory (string match -r '^(.*)/' -- $argv[3])[2]
+    # What is listed is named from the directory that is listed.
+    set -l above $argv[2]
+    test -n "$directory"; and set above $argv[2]$directory/
     set -l directories (__runup_ask ls-tree -z --name-only -d "$argv[1]:$directory" | string split0)
     for path in (__runup_ask ls-tree -z --name-only "$argv[1]:$directory" | string split0)
         contains -- $path $directories; and set path $path/
-        echo -- $argv[2]$path
+        echo -- $above$path
     end
 end
 
@@ -221,6 +224,8 @@ __runup_option cat-object -s e -d 'Say only whether it is there: exit code 0 or 
 __runup_option cat-object -s p -d 'Print its bytes'
 __runup_option cat-object -l batch -d 'Read objects from standard input; answer each with a record, its bytes and a newline'
 __runup_option cat-object -l batch-check -d 'Read objects from standard input; answer each with a record'
+__runup_option cat-object -l batch-all-objects -d 'Answer with every stored object once, in the order of their ids; with --batch, their bytes too'
+__runup_option cat-object -l unordered -d 'With --batch-all-objects, go pack by pack, in the order in which objects lie there'
 __runup_option cat-object -s z -d 'Objects on standard input, and records, end with NUL'
 __runup_option cat-object -l plain -d 'With -t and -s, print the bare word or number'
 
@@ -326,7 +331,42 @@ __runup_option fsck -l jobs -x -a '(__runup_value text)' -d 'How many threads re
 __runup_option fsck -s z -d 'End records with NUL'
 __runup_option fsck -l plain -d 'Print nothing: tell by the exit code'
 
-__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,help' ''
+__runup_command count-objects plumbing 'Count what is stored' '' ''
+__runup_option count-objects -s z -d 'End the record with NUL'
+__runup_option count-objects -l plain -d 'Print each figure on a line of its own'
+
+__runup_command pack-objects plumbing 'Store loose objects, or named ones, in new packs' '' '--level --compression'
+__runup_option pack-objects -l stdin -d 'Pack the objects that standard input names, in that order, again where they are packed already'
+__runup_option pack-objects -s z -d 'Objects on standard input, and records, end with NUL'
+__runup_option pack-objects -l level -x -a '(__runup_value text)' -d 'Compress with zstd at this level, 1 to 19'
+__runup_option pack-objects -l compression -x -a '(__runup_value text)' -d 'Compress so: zstd, zstd:N, deflate, deflate:N or none'
+__runup_option pack-objects -l plain -d 'Print the bare names of the new packs'
+
+__runup_command verify-pack plumbing 'Verify every byte of single packs' 'text*' ''
+__runup_option verify-pack -l stdin -d 'Read packs from standard input'
+__runup_option verify-pack -s z -d 'Packs on standard input, and records, end with NUL'
+__runup_option verify-pack -l plain -d 'Print a line for each pack: its id, and whether it is sound'
+
+__runup_command index-pack plumbing 'Make a lost index again from the packs' 'text*' ''
+__runup_option index-pack -s n -l dry-run -d 'Write nothing: tell what would be done'
+__runup_option index-pack -s z -d 'End records with NUL'
+__runup_option index-pack -l plain -d 'Print nothing: tell by the exit code'
+
+__runup_command archive plumbing 'Write a snapshot or tree as a tar archive to standard output' 'revision tree-path*' '--format'
+__runup_option archive -l format -x -a '(__runup_value words:pax,gnu)' -d 'The dialect to write'
+__runup_option archive -l sparse -d 'Leave holes of 64 KiB and more out of files over 2 MiB'
+__runup_option archive -l no-sparse -d 'Write holes as zeros, for programs that know no sparse members'
+__runup_option archive -l plain -d 'Tell problems as text rather than as records'
+
+__runup_command import-archive plumbing 'Store a tar archive as a tree' 'file' '--strip-components --jobs'
+__runup_option import-archive -l strip-components -x -a '(__runup_value text)' -d 'Take so many leading components off each path; leave out what has no more'
+__runup_option import-archive -l ignore-zeros -d 'Read on after the end of an archive: several may follow one another'
+__runup_option import-archive -s n -l dry-run -d 'Store nothing: only tell the id'
+__runup_option import-archive -l jobs -x -a '(__runup_value text)' -d 'How many threads compress'
+__runup_option import-archive -s z -d 'End the record with NUL'
+__runup_option import-archive -l plain -d 'Print the bare id'
+
+__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
 
 # The options that all commands have.
 __runup_option '' -s c -l context -x -a '(__runup_value directory)' -d 'The directory with runup.yaml, which relative includes start from'

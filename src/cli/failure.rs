@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::codes::Code;
 use super::exit::Exit;
 use crate::backend::BackendError;
 use crate::ops::backup::BackupError;
@@ -28,6 +29,7 @@ pub(super) struct ExitMessage<'a> {
     /// `exit_error`.
     message_type: &'static str,
     /// A stable word for programs.
+    #[schemars(with = "Code")]
     code: &'static str,
     /// The exit code.
     exit_code: u8,
@@ -40,6 +42,7 @@ pub(super) struct ExitMessage<'a> {
 #[schemars(rename = "error")]
 pub(super) struct ErrorRecord {
     /// A stable word for programs.
+    #[schemars(with = "Code")]
     pub(super) code: &'static str,
     /// One line for people.
     pub(super) message: String,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::codes::Code;
 use super::environment::{self, Globals};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -111,6 +112,7 @@ pub(super) struct FindingRecord<'a> {
     /// `finding`.
     message_type: &'static str,
     /// A stable word for programs.
+    #[schemars(with = "Code")]
     code: &'static str,
     /// Whether stored data is damaged or lost; else it is only told.
     is_damage: bool,

@@ -9,6 +9,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::codes::Code;
 use super::json::{PathText, text};
 use super::output::{count, for_terminal, size};
 use crate::base::monitor::{Action, Monitor, Problem};
@@ -55,6 +56,7 @@ pub(super) struct ProblemMessage {
     /// `error`.
     message_type: &'static str,
     /// A stable word for programs.
+    #[schemars(with = "Code")]
     code: &'static str,
     /// The path, object or file.
     item: String,

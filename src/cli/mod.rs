@@ -10,6 +10,7 @@ pub mod cat_snapshot;
 pub mod check;
 pub mod check_ignore;
 pub mod checkout;
+pub mod codes;
 pub mod commands;
 pub mod count_objects;
 pub mod diff_tree;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::codes::Code;
 use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::{ErrorRecord, Failure};
@@ -97,6 +98,7 @@ struct PackRecord {
 #[schemars(rename = "pack-finding")]
 struct FindingRecord {
     /// A stable word for programs.
+    #[schemars(with = "Code")]
     code: &'static str,
     /// One line for people.
     message: String,

@@ -3,7 +3,8 @@
 //! How a page comes to be: [`commands::ALL`] has the clap definition of each command, and what its
 //! `Command` implementation says for manuals. [`pages`] walks both and writes mdoc(7) through
 //! [`markup`], which turns plain text with `backquotes` into macros, and [`mdoc`], which escapes.
-//! `man/runup.1` is written by hand, but for the lists between `generated:` comments. Completions
+//! `man/runup.1` and `man/runup-json.5` are written by hand, but for the lists between `generated:`
+//! comments; those of the latter are made of the JSON Schema in [`schema`]. Completions
 //! are a head written by hand for each shell, in `generated/completions/`, and a table of commands
 //! from [`completions`].
 //!
@@ -20,6 +21,8 @@ mod fixture;
 mod markup;
 mod mdoc;
 mod pages;
+mod records;
+mod schema;
 mod shells;
 
 use std::collections::BTreeMap;
@@ -31,8 +34,7 @@ use runup::cli::commands;
 use crate::sandbox::Sandbox;
 
 /// Pages of other sections that are named before they are written. They leave this list with that.
-const PAGES_TO_COME: [&str; 4] =
-    ["runup-json.5", "runup-index-pack.1", "runup-prune-objects.1", "runup-verify-pack.1"];
+const PAGES_TO_COME: [&str; 1] = ["runup-prune-objects.1"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,7 +49,10 @@ fn read(path: &str) -> String {
 fn files() -> BTreeMap<String, String> {
     let page = |listed| (pages::path(listed), pages::command_page(listed));
     let mut files: BTreeMap<_, _> = commands::ALL.iter().map(page).collect();
-    files.insert(pages::OVERVIEW.to_owned(), pages::overview(&read(pages::OVERVIEW)));
+    let overview = pages::with_lists(&read(pages::OVERVIEW), pages::overview_list);
+    files.insert(pages::OVERVIEW.to_owned(), overview);
+    files.insert(schema::PAGE.to_owned(), pages::with_lists(&read(schema::PAGE), schema::list));
+    files.insert(schema::PATH.to_owned(), schema::text());
     files.extend(completions::files());
     files
 }
@@ -57,6 +62,7 @@ fn page_names() -> Vec<String> {
     let entries = std::fs::read_dir(root().join("man")).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(|c: char| c.is_ascii_digit()));
     names.sort();
     names
 }
@@ -139,7 +145,8 @@ fn pages() -> BTreeMap<String, String> {
     let mut pages: BTreeMap<String, String> =
         page_names().into_iter().map(|name| (name.clone(), read(&format!("man/{name}")))).collect();
     for (path, text) in files() {
-        pages.extend(path.strip_prefix("man/").map(|name| (name.to_owned(), text)));
+        let name = path.strip_prefix("man/").filter(|name| !name.ends_with(".json"));
+        pages.extend(name.map(|name| (name.to_owned(), text)));
     }
     pages
 }

@@ -1,6 +1,7 @@
 //! Every command line that a manual page shows runs, and ends as the page says.
 //!
-//! A literal display behind a comment `exits with: CODE` is run. Each page has a fixture of its own,
+//! A literal display behind a comment `exits with: CODE` is run; what it prints is compared with a
+//! display behind a comment `prints:` that follows it. Each page has a fixture of its own,
 //! where its displays run one after the other, each in a shell of its own: `sh -e`, or for a
 //! pipeline `bash -e -o pipefail`, as `sh` knows only how the last program of one ended.
 //!
@@ -13,6 +14,15 @@ use super::{fixture, has_program};
 struct Run {
     exit: i32,
     script: String,
+    /// What it prints, where the page shows that.
+    prints: Option<String>,
+}
+
+/// The text of the display that begins at a line.
+fn display_at(lines: &[&str], at: usize) -> String {
+    assert!(lines[at].starts_with(".Bd -literal"), "line {} begins no display", at + 1);
+    let display = lines[at + 1..].iter().take_while(|line| **line != ".Ed");
+    display.map(|line| display_text(line) + "\n").collect()
 }
 
 /// The displays of a page that are marked to be run.
@@ -22,10 +32,13 @@ fn runs_of(page: &str) -> Vec<Run> {
     marks
         .filter_map(|(at, line)| Some((at, line.strip_prefix(".\\\" exits with: ")?)))
         .map(|(at, code)| {
-            assert!(lines[at + 1].starts_with(".Bd -literal"), "line {} begins no display", at + 2);
-            let display = lines[at + 2..].iter().take_while(|line| **line != ".Ed");
-            let script = display.map(|line| display_text(line) + "\n").collect();
-            Run { exit: code.parse().unwrap(), script }
+            let end = at + lines[at..].iter().position(|line| *line == ".Ed").unwrap();
+            let is_shown = lines.get(end + 1) == Some(&".\\\" prints:");
+            Run {
+                exit: code.parse().unwrap(),
+                script: display_at(&lines, at + 1),
+                prints: is_shown.then(|| display_at(&lines, end + 2)),
+            }
         })
         .collect()
 }
@@ -33,7 +46,9 @@ fn runs_of(page: &str) -> Vec<Run> {
 /// The first program that a script needs beside those of RunUp and that is not installed.
 fn lacks(script: &str) -> bool {
     let words: Vec<&str> = script.split([' ', '(', ')', ';', '\n']).collect();
-    ["jq", "b3sum"].iter().any(|name| words.contains(name) && !has_program(name, false))
+    ["jq", "b3sum", "fzf", "git"]
+        .iter()
+        .any(|name| words.contains(name) && !has_program(name, false))
 }
 
 #[test]
@@ -48,14 +63,19 @@ fn examples_run_as_the_pages_say() {
                 continue;
             }
             let is_pipeline = run.script.contains(" |");
+            // Somebody types this and presses return.
+            let typed = "export FZF_DEFAULT_OPTS=--filter=main";
             let script = match is_pipeline && has_program("bash", false) {
                 true => {
                     let quoted = run.script.replace('\'', "'\\''");
-                    format!("exec bash -e -o pipefail -c '{quoted}'")
+                    format!("{typed}; exec bash -e -o pipefail -c '{quoted}'")
                 }
                 false => run.script.clone(),
             };
-            sandbox.run(&script).exits(run.exit);
+            let ran = sandbox.run(&script).exits(run.exit);
+            if let Some(prints) = &run.prints {
+                assert_eq!(ran.stdout(), *prints, "{script}");
+            }
             count += 1;
         }
     }

@@ -247,8 +247,8 @@ fn split_reference(reference: &str) -> (&str, &str) {
 
 // The overview.
 
-/// runup(1) with its lists made anew: what stands between `generated: NAME` and `end`.
-pub(super) fn overview(text: &str) -> String {
+/// A page written by hand, with its lists made anew: what stands between `generated: NAME` and `end`.
+pub(super) fn with_lists(text: &str, list: impl Fn(&str) -> String) -> String {
     let mut page = String::new();
     let mut in_list = false;
     for line in text.lines() {
@@ -260,14 +260,15 @@ pub(super) fn overview(text: &str) -> String {
         page.push('\n');
         if let Some(name) = line.strip_prefix(".\\\" generated: ") {
             in_list = true;
-            page.push_str(&overview_list(name));
+            page.push_str(&list(name));
         }
     }
-    assert!(!in_list, "{OVERVIEW}: a generated list without an end");
+    assert!(!in_list, "a generated list without an end");
     page
 }
 
-fn overview_list(name: &str) -> String {
+/// A list of runup(1).
+pub(super) fn overview_list(name: &str) -> String {
     let mut page = Page::new();
     match name {
         "porcelain" => command_list(&mut page, Layer::Porcelain),
