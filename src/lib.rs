@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | [`cli`] | arguments, standard streams, environment, clock, exit codes | everything |
 //! | [`ops`] | one verb per file | all but `cli` |
-//! | [`repository`] | open, sessions, jobs, revisions | `store` and below |
+//! | [`repository`] | open, sessions, jobs, refs, revisions | `store` and below |
 //! | [`store`] | objects over packs, loose files, index segments | `backend` and below |
 //! | [`backend`] | where bytes are kept | `os`, `base` |
 //! | [`source`], [`target`] | the user's files: read, written | `os`, `format`, `base` |
@@ -32,7 +32,7 @@
 //! - A format never panics and never allocates from an unchecked length, whatever the bytes.
 //! - Only a backend renames, links or syncs files of a repository; only [`target`] renames the user's.
 //! - No file of a repository is changed or truncated once it has its name.
-//! - Only a session publishes a job, and only after all that the job refers to is durable.
+//! - Only a session publishes a job or refs, and only after all that these refer to is durable.
 //! - No byte reaches a user's file or standard output that was not proved to belong to its id.
 //! - The library prints nothing, exits nowhere, and reads neither environment nor clock: [`cli`] does.
 

@@ -29,6 +29,9 @@ pub enum BackendError {
     /// The session was fenced by a prune: nothing may be published on its behalf any more.
     #[error("the session was fenced by a prune")]
     Fenced,
+    /// The session that this one leans on is over: nothing may be published any more.
+    #[error("the session that this pipeline runs in has ended: run it again")]
+    SessionEnded,
     /// The system refused.
     #[error("cannot {action} {name}")]
     Io {

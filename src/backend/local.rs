@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -25,7 +25,8 @@ use crate::base::time::FileTime;
 const DIRECTORIES: [&str; 9] =
     ["objects", "packs", "index", "jobs", "forgotten", "sessions", "gc", "fenced", "refs"];
 
-/// Held shared while a name is published, and alone by a prune that has fenced somebody.
+/// Held shared while a name is published, and alone, once, by a prune when the sessions are over that
+/// it has waited for.
 const PUBLICATION_LOCK: &str = "publication.lock";
 /// Held by the prune, or by whoever merges indexes.
 const MAINTENANCE_LOCK: &str = "maintenance.lock";
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     next_temporary: AtomicU64,
     /// Directories with names that are not synced yet.
     unsynced: Mutex<BTreeSet<String>>,
+    /// The session of somebody else without which nothing is published.
+    leaned_on: OnceLock<String>,
 }
 
 impl Local {
@@ -74,6 +77,7 @@ impl Local {
             exclusive_rename,
             next_temporary: AtomicU64::new(0),
             unsynced: Mutex::default(),
+            leaned_on: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -213,20 +217,31 @@ impl Shared {
 
     /// Makes sure that this session may publish, and holds off a prune's last look meanwhile.
     ///
-    /// A writer that was stopped between two calls may have been fenced in the meantime. A prune
-    /// that fences takes the lock alone once before it looks again, so either it sees the name that
-    /// is published under the lock, or the writer sees that its session is gone.
-    fn lock_publication(&self, session: &str) -> Result<Option<File>, BackendError> {
+    /// A writer that was stopped between two calls may have been fenced in the meantime, and the
+    /// session that it leans on may be over. A prune takes the lock alone once before it looks again,
+    /// so either it sees the name that is published under the lock, or the writer sees that one of
+    /// the two is gone.
+    pub(super) fn lock_publication(&self, session: &str) -> Result<Option<File>, BackendError> {
         if session == NO_SESSION {
             return Ok(None);
         }
         let lock = self.open_file(PUBLICATION_LOCK)?;
         rustix::fs::flock(&lock, FlockOperation::LockShared)
             .map_err(|error| self.error("lock", PUBLICATION_LOCK, error))?;
+        if let Some(outer) = self.leaned_on.get()
+            && !self.stands(outer)?
+        {
+            return Err(BackendError::SessionEnded);
+        }
+        if self.stands(session)? { Ok(Some(lock)) } else { Err(BackendError::Fenced) }
+    }
+
+    /// Whether a session is neither over nor fenced, as far as its name tells.
+    pub(super) fn stands(&self, session: &str) -> Result<bool, BackendError> {
         let name = format!("sessions/{session}");
         match rustix::fs::statat(&self.root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(Some(lock)),
-            Err(Errno::NOENT) => Err(BackendError::Fenced),
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(self.error("look up", &name, error)),
         }
     }
@@ -419,6 +434,10 @@ impl Backend for Local {
 
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         Ok(Box::new(LocalSession::open(&self.shared)?))
+    }
+
+    fn lean_on(&self, session: &str) {
+        self.shared.leaned_on.get_or_init(|| session.to_owned());
     }
 }
 

@@ -38,12 +38,12 @@ pub enum Created {
     Existed,
 }
 
-/// What became of an attempt to publish a job.
+/// What became of an attempt to publish the record of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// The job is there, and durable.
+    /// The record is there, and durable.
     Done,
-    /// The job's name is taken; the session is still open.
+    /// Its name is taken; the session is still open.
     Taken,
     /// The session was fenced; nothing was published.
     Fenced,
@@ -104,6 +104,9 @@ pub trait Backend: Debug + Send + Sync {
 
     /// Opens a session, which is seen by others before this returns.
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;
+
+    /// From now on, publishes nothing here unless this session of somebody else stands too.
+    fn lean_on(&self, session: &str);
 }
 
 /// A file open for reading.
@@ -140,10 +143,20 @@ pub trait Session: Debug + Send + Sync {
     /// Its name: 32 hexadecimal digits.
     fn id(&self) -> &str;
 
-    /// Makes `record` durable and turns the session into the job of this name.
+    /// Makes `record` durable and turns the session into the file of this name, a job or a table
+    /// of refs.
     ///
     /// # Errors
     ///
-    /// The record could not be made durable; nothing was published.
-    fn publish(&mut self, record: &[u8], job_name: &str) -> Result<Published, BackendError>;
+    /// The record could not be made durable, or [`BackendError::SessionEnded`]; nothing was
+    /// published.
+    fn publish(&mut self, record: &[u8], name: &str) -> Result<Published, BackendError>;
+
+    /// Writes down what those who lean on this session must know. It need not survive a power cut,
+    /// since the session does not.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    fn note(&mut self, record: &[u8]) -> Result<(), BackendError>;
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::local::Shared;
+use super::local::{Shared, directory_of};
 use super::{BackendError, Published, Session};
 use crate::base::id::hex;
 
@@ -51,6 +51,20 @@ impl LocalSession {
 
     fn name(&self) -> String {
         format!("sessions/{}", self.id)
+    }
+
+    /// Replaces what the file holds.
+    fn write(&self, record: &[u8]) -> Result<(), BackendError> {
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(record, 0));
+        written.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: std::io::Error) -> BackendError {
+        let name = self.name();
+        match Errno::from_io_error(&source) {
+            Some(errno) => self.shared.error("write", &name, errno),
+            None => BackendError::Io { action: "write", name, source },
+        }
     }
 }
 
@@ -123,29 +137,34 @@ impl Session for LocalSession {
         &self.id
     }
 
-    fn publish(&mut self, record: &[u8], job_name: &str) -> Result<Published, BackendError> {
+    fn publish(&mut self, record: &[u8], name: &str) -> Result<Published, BackendError> {
+        self.write(record)?;
+        self.file.sync_data().map_err(|source| self.failed(source))?;
         let shared = &self.shared;
-        let name = self.name();
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(record, 0));
-        written.and_then(|()| self.file.sync_data()).map_err(
-            |source| match Errno::from_io_error(&source) {
-                Some(errno) => shared.error("write", &name, errno),
-                None => BackendError::Io { action: "write", name: name.clone(), source },
-            },
-        )?;
-        match shared.rename_new(&name, job_name) {
+        let locked = shared.lock_publication(&self.id);
+        if let Err(BackendError::Fenced) = locked {
+            self.is_open = false;
+            return Ok(Published::Fenced);
+        }
+        let _lock = locked?;
+        match shared.rename_new(&self.name(), name) {
             Ok(()) => {
                 self.is_open = false;
-                shared.sync_directory("jobs")?;
+                shared.sync_directory(directory_of(name))?;
                 Ok(Published::Done)
             }
             Err(Errno::EXIST) => Ok(Published::Taken),
-            Err(Errno::NOENT) => {
+            // Fenced since it was looked up; or the directory of the name is gone.
+            Err(Errno::NOENT) if !shared.stands(&self.id)? => {
                 self.is_open = false;
                 Ok(Published::Fenced)
             }
-            Err(error) => Err(shared.error("publish", job_name, error)),
+            Err(error) => Err(shared.error("publish", name, error)),
         }
+    }
+
+    fn note(&mut self, record: &[u8]) -> Result<(), BackendError> {
+        self.write(record)
     }
 }
 

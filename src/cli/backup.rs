@@ -14,7 +14,6 @@ use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::ops::backup::{BackupOptions, ProjectReport, ProjectSource, backup};
 use crate::ops::write_snapshot::SnapshotLabels;
-use crate::repository::Repository;
 use crate::source::selection::Selection;
 
 /// Arguments of `runup backup`.
@@ -139,7 +138,7 @@ impl Command for Backup {
         let context = globals.absolute_context()?;
         let found = globals.project_file()?;
         let path = globals.repository_path(Some(&found.file));
-        let repository = Repository::open(&path)?;
+        let repository = environment::open(&path)?;
         let time = date()?;
         let mut projects = Vec::new();
         for (name, project) in &found.file.projects {

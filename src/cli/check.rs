@@ -8,7 +8,7 @@ use super::fsck::{
 };
 use super::output::{Output, count, counted, size};
 use super::{Command, Example, Layer, Shape};
-use crate::ops::fsck::{Depth, FsckReport};
+use crate::ops::fsck::{Depth, FsckReport, Holder};
 
 /// Arguments of `runup check`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,11 @@ fn print(output: &mut Output, report: &FsckReport, depth: Depth) -> std::io::Res
         let place = finding.file.as_deref().unwrap_or("repository");
         output.line(format!("{word}: {place}: {}", finding.message).as_bytes())?;
         for affected in &finding.affected {
-            let mut line = format!("  job {}, {}: ", affected.job, affected.project).into_bytes();
+            let mut line = match &affected.holder {
+                Holder::Job { number, project } => format!("  job {number}, {project}: "),
+                Holder::Ref { name } => format!("  {name}: "),
+            }
+            .into_bytes();
             line.extend_from_slice(if affected.path.is_empty() { b"." } else { &affected.path });
             output.line(&line)?;
         }

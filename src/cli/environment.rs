@@ -11,8 +11,9 @@ use jiff::{Timestamp, Zoned};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::backend::SESSION_ID_DIGITS;
 use crate::base::hash::plain;
-use crate::base::id::hex;
+use crate::base::id::{hex, unhex};
 use crate::base::time::FileTime;
 use crate::format::project_file::{self, PROJECT_FILE_BYTES_MAX, Project, ProjectFile};
 use crate::os::{FileIdentity, status_of};
@@ -24,6 +25,11 @@ use crate::source::selection::Selection;
 const PROJECT_FILES: [&str; 2] = ["runup.yaml", "runup.yml"];
 /// The directory of a repository beside the project file.
 pub(super) const REPOSITORY_DIRECTORY: &str = ".runup";
+
+/// Where the repository is.
+const REPOSITORY_VARIABLE: &str = "RUNUP_REPOSITORY";
+/// The session that a pipeline runs in: the id of its repository, a colon, its own.
+const SESSION_VARIABLE: &str = "RUNUP_SESSION";
 
 /// Options that every command has.
 #[derive(Debug, clap::Args)]
@@ -133,13 +139,13 @@ impl Globals {
     }
 
     fn explicit_repository(&self) -> Option<PathBuf> {
-        self.repository.clone().or_else(|| variable("RUNUP_REPOSITORY").map(PathBuf::from))
+        self.repository.clone().or_else(|| variable(REPOSITORY_VARIABLE).map(PathBuf::from))
     }
 
     /// Opens the repository, looking in the folders above too where nothing says where it is.
     pub(super) fn open_repository(&self) -> Result<Repository, Failure> {
         if let Some(path) = self.explicit_repository() {
-            return Ok(Repository::open(&path)?);
+            return open(&path);
         }
         let start = self.context();
         let absolute = std::path::absolute(&start).unwrap_or_else(|_| start.clone());
@@ -155,15 +161,51 @@ impl Globals {
             let path = folder.join(storage.as_deref().unwrap_or(REPOSITORY_DIRECTORY));
             let is_there = [CONFIG_FILE, LEGACY_FILE].iter().any(|name| path.join(name).exists());
             if storage.is_some() || is_there {
-                return Ok(Repository::open(&path)?);
+                return open(&path);
             }
         }
-        Ok(Repository::open(&start.join(REPOSITORY_DIRECTORY))?)
+        open(&start.join(REPOSITORY_DIRECTORY))
     }
 
     fn bare(&self) -> Self {
         Self { context: None, repository: None, json: self.json, verbose: self.verbose }
     }
+}
+
+/// Opens a repository; whoever writes there leans on the session that `RUNUP_SESSION` names.
+pub(super) fn open(path: &Path) -> Result<Repository, Failure> {
+    let named = variable(SESSION_VARIABLE).map(|text| parse_session(&text)).transpose()?;
+    let mut repository = Repository::open(path)?;
+    if let Some((repository_id, session)) = named
+        && repository_id == repository.config().repository_id
+    {
+        repository.lean_on(&session);
+    }
+    Ok(repository)
+}
+
+/// The ids of a repository and of a session in it.
+fn parse_session(text: &std::ffi::OsStr) -> Result<(String, String), Failure> {
+    let is_id = |id: &str| id.len() == SESSION_ID_DIGITS && unhex(id).is_some();
+    let ids = text.to_str().and_then(|text| text.split_once(':'));
+    let ids = ids.filter(|(repository, session)| is_id(repository) && is_id(session));
+    let ids = ids.map(|(repository, session)| (repository.to_owned(), session.to_owned()));
+    ids.ok_or_else(|| {
+        Failure::usage(format!(
+            "{SESSION_VARIABLE} is {text:?}, not what runup-session run sets: unset it"
+        ))
+    })
+}
+
+/// What a program finds in its environment that is run in a session: where, and which.
+pub(super) fn session_variables(
+    repository: &Repository,
+    session: &str,
+) -> [(&'static str, OsString); 2] {
+    let location = Path::new(repository.location());
+    let location = std::fs::canonicalize(location).unwrap_or_else(|_| location.to_owned());
+    let session = format!("{}:{session}", repository.config().repository_id);
+    [(REPOSITORY_VARIABLE, location.into()), (SESSION_VARIABLE, session.into())]
 }
 
 /// Where the stat index of a project is kept; `None` if no directory can be told.

@@ -1,31 +1,32 @@
 //! Exit codes, the one list of them.
 
-/// How a program ends.
+/// How a program ends, the better ends first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Exit {
     /// All that was asked for is done.
-    Done = 0,
+    Done,
     /// It failed; or, where a question was asked, the answer is no.
-    Failed = 1,
+    Failed,
     /// The arguments or the configuration are wrong.
-    Usage = 2,
+    Usage,
     /// Done, but some sources were not read or some targets not written.
-    Incomplete = 3,
+    Incomplete,
     /// Damaged data was found.
-    Damaged = 4,
+    Damaged,
     /// A program that answers a question could not find out.
-    Unanswered = 5,
+    Unanswered,
     /// There is no repository.
-    NoRepository = 10,
+    NoRepository,
     /// Hostile content was refused.
-    Hostile = 13,
+    Hostile,
     /// No space is left.
-    NoSpace = 14,
+    NoSpace,
     /// The format is not supported by this version.
-    Unsupported = 15,
+    Unsupported,
     /// The user interrupted it.
-    Interrupted = 130,
+    Interrupted,
+    /// What a program ended with that was run on request.
+    Of(u8),
 }
 
 impl Exit {
@@ -83,6 +84,24 @@ impl Exit {
         Self::Interrupted,
     ];
 
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Incomplete => 3,
+            Self::Damaged => 4,
+            Self::Unanswered => 5,
+            Self::NoRepository => 10,
+            Self::Hostile => 13,
+            Self::NoSpace => 14,
+            Self::Unsupported => 15,
+            Self::Interrupted => 130,
+            Self::Of(code) => code,
+        }
+    }
+
     /// The worse of two ends of parts of one command: damage is worse than incompleteness.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -92,6 +111,6 @@ impl Exit {
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }

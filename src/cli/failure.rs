@@ -1,11 +1,13 @@
 //! Failures: an error of the library as an exit code, a stable word, and a message.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::codes::Code;
 use super::exit::Exit;
 use crate::backend::BackendError;
 use crate::ops::backup::BackupError;
+use crate::ops::update_ref::UpdateRefError;
 use crate::ops::write_tree::TreeError;
 use crate::repository::{OpenError, RepositoryError, RevisionError};
 use crate::source::selection::PatternError;
@@ -96,20 +98,21 @@ impl Failure {
         Self { exit, code, message }
     }
 
-    /// Writes the failure to standard error.
-    #[expect(clippy::print_stderr, reason = "this is where failures are told")]
+    /// Writes the failure to standard error, at once: the programs of a pipeline share it.
     pub(super) fn report(&self, is_json: bool) {
         if self.message.is_empty() {
             return;
         }
-        if is_json {
+        let line = if is_json {
             let Self { exit, code, message } = self;
-            let (message_type, exit_code) = ("exit_error", *exit as u8);
+            let (message_type, exit_code) = ("exit_error", exit.code());
             let record = ExitMessage { message_type, code, exit_code, message };
-            eprintln!("{}", super::json::text(&record));
+            format!("{}\n", super::json::text(&record))
         } else {
-            eprintln!("runup: {}", super::output::for_terminal(self.message.as_bytes()));
-        }
+            format!("runup: {}\n", super::output::for_terminal(self.message.as_bytes()))
+        };
+        // If standard error is closed there is nobody to tell.
+        let _ignored = std::io::stderr().write_all(line.as_bytes());
     }
 }
 
@@ -132,6 +135,7 @@ fn of_backend(error: &BackendError) -> (Exit, &'static str) {
         BackendError::Damaged { .. } => (Exit::Damaged, "damaged_file"),
         BackendError::Missing { .. } => (Exit::Damaged, "missing_file"),
         BackendError::Fenced => (Exit::Failed, "fenced"),
+        BackendError::SessionEnded => (Exit::Failed, "session_ended"),
         _ => (Exit::Failed, "io"),
     }
 }
@@ -204,6 +208,7 @@ fn of_repository(error: &RepositoryError) -> (Exit, &'static str) {
         RepositoryError::Invalid { .. } => (Exit::Usage, "bad_snapshot"),
         RepositoryError::Fenced => (Exit::Failed, "fenced"),
         RepositoryError::Incomplete { .. } => (Exit::Failed, "incomplete_tree"),
+        RepositoryError::TooManyRefs => (Exit::Failed, "too_many_refs"),
     }
 }
 
@@ -250,6 +255,19 @@ impl From<BackupError> for Failure {
             BackupError::Tree(error) => error.into(),
             BackupError::Repository(error) => error.into(),
         }
+    }
+}
+
+impl From<UpdateRefError> for Failure {
+    fn from(error: UpdateRefError) -> Self {
+        let (exit, code) = match &error {
+            UpdateRefError::Changed { .. } => (Exit::Failed, "ref_changed"),
+            UpdateRefError::Name { .. }
+            | UpdateRefError::Twice { .. }
+            | UpdateRefError::Kind { .. } => (Exit::Usage, "bad_ref"),
+            UpdateRefError::Repository(error) => of_repository(error),
+        };
+        Self::of(exit, code, &error)
     }
 }
 

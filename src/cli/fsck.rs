@@ -13,7 +13,7 @@ use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, fsck};
+use crate::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, Holder, fsck};
 
 /// Arguments of `runup fsck`.
 #[derive(Debug, clap::Args)]
@@ -134,18 +134,23 @@ pub(super) struct FindingRecord<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "affected")]
 struct AffectedRecord<'a> {
-    /// The job of the snapshot.
-    job: u64,
+    /// The job of the snapshot; null where a ref leads to it.
+    job: Option<u64>,
     /// Its project.
-    project: &'a str,
+    project: Option<&'a str>,
+    /// The ref that leads to it, else null.
+    r#ref: Option<&'a str>,
     #[serde(flatten)]
     path: PathText,
 }
 
 impl<'a> AffectedRecord<'a> {
     fn new(affected: &'a Affected) -> Self {
-        let Affected { job, project, path, .. } = affected;
-        Self { job: *job, project, path: PathText::new(path) }
+        let (job, project, name) = match &affected.holder {
+            Holder::Job { number, project } => (Some(*number), Some(project.as_str()), None),
+            Holder::Ref { name } => (None, None, Some(name.as_str())),
+        };
+        Self { job, project, r#ref: name, path: PathText::new(&affected.path) }
     }
 }
 
@@ -175,6 +180,8 @@ pub(super) struct SummaryRecord {
     index_segments: u64,
     /// Jobs.
     jobs: u64,
+    /// Tags and pins.
+    refs: u64,
     /// Snapshots.
     snapshots: u64,
     /// Different trees that they hold.
@@ -212,6 +219,7 @@ pub(super) fn summary_record(report: &FsckReport, depth: Depth) -> SummaryRecord
         loose: report.loose,
         index_segments: report.index_segments,
         jobs: report.jobs,
+        refs: report.refs,
         snapshots: report.snapshots,
         trees: report.trees,
         lists: report.lists,

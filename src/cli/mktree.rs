@@ -19,7 +19,7 @@ use crate::base::kind::Kind;
 use crate::format::links::{self, Groups};
 use crate::format::snapshot::{BytesText, RootMetadata, RootRecord};
 use crate::format::tree::Node;
-use crate::ops::closure::first_absent_of;
+use crate::ops::closure::first_absent;
 use crate::ops::mktree::{
     Built, Content, Defaults, Edits, Links, MktreeError, PartialMetadata, build,
 };
@@ -234,7 +234,7 @@ fn make<S: ObjectSink>(
     let base_tree = base.root.as_ref().map(|root| root.tree);
     let Built { tree, counts, relied_on } = build(named.edits, base_tree, defaults, store, sink)?;
     if let Some(store) = store
-        && let Some((id, kind)) = first_absent_of(store, relied_on)?
+        && let Some((id, kind)) = first_absent(store, relied_on)?
     {
         return Err(RepositoryError::Incomplete { what: kind.word(), id }.into());
     }

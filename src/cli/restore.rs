@@ -119,7 +119,7 @@ impl Command for Restore {
         let context = globals.absolute_context()?;
         let found = globals.find_project_file()?;
         let path = globals.repository_path(found.as_ref().map(|found| &found.file));
-        let repository = Repository::open(&path)?;
+        let repository = environment::open(&path)?;
         let _session = repository.read_session()?;
         let chosen = self.choose(&repository, found.as_ref().map(|found| &found.file))?;
         let to = self.location.as_deref().unwrap_or(&context);

@@ -19,7 +19,8 @@ use crate::repository::{Repository, Resolved};
 /// Arguments of `runup rev-parse`.
 #[derive(Debug, clap::Args)]
 pub struct RevParse {
-    /// Revisions: PROJECT, PROJECT@JOB, PROJECT@{DATE}, PROJECT~N, latest, an id; with :PATH
+    /// Revisions: PROJECT, PROJECT@JOB, PROJECT@{DATE}, PROJECT~N, latest, tag/NAME, pin/NAME, an id;
+    /// with :PATH
     #[arg(value_name = "REV", required_unless_present = "stdin")]
     revisions: Vec<OsString>,
     /// Read more revisions, or records with an id, from standard input and answer each

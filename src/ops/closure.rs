@@ -43,6 +43,17 @@ pub fn of_root(root: &RootRecord) -> References {
     references
 }
 
+/// What a snapshot refers to; its parent is only mentioned.
+///
+/// # Errors
+///
+/// The snapshot is missing or damaged.
+pub fn of_snapshot(store: &Store, id: &Id) -> Result<References, ReadError> {
+    let bytes = store.read(id, Kind::Snapshot)?;
+    let snapshot = Snapshot::decode(&bytes);
+    Ok(of_root(&snapshot.map_err(|source| damaged(id, Kind::Snapshot, source))?.root))
+}
+
 /// What a tree refers to.
 ///
 /// # Errors
@@ -86,10 +97,7 @@ pub fn of_list(store: &Store, kind: Kind, list: &List) -> Result<References, Rea
 pub fn of_object(store: &Store, id: &Id, kind: Kind) -> Result<References, ReadError> {
     let mut references = match kind {
         Kind::Tree => of_tree(store, id)?,
-        Kind::Snapshot => {
-            let snapshot = Snapshot::decode(&store.read(id, kind)?);
-            of_root(&snapshot.map_err(|source| damaged(id, kind, source))?.root)
-        }
+        Kind::Snapshot => of_snapshot(store, id)?,
         _ => References::new(),
     };
     if kind.may_be_list()
@@ -253,22 +261,13 @@ impl From<ReadError> for Stop {
     }
 }
 
-/// Finds the first object in the closure of a root that is not present, or condemned; `None` if all
-/// are there.
+/// Finds the first of some objects, and of all that they refer to, that is not present, or
+/// condemned; `None` if all are there.
 ///
 /// # Errors
 ///
-/// A tree or list is damaged; the backend fails.
-pub fn first_absent(store: &Store, root: &RootRecord) -> Result<Option<(Id, Kind)>, ReadError> {
-    first_absent_of(store, of_root(root))
-}
-
-/// As [`first_absent`], in the closure of several objects.
-///
-/// # Errors
-///
-/// As [`first_absent`].
-pub fn first_absent_of(store: &Store, roots: References) -> Result<Option<(Id, Kind)>, ReadError> {
+/// A snapshot, tree or list is damaged, or an object is of another kind; the backend fails.
+pub fn first_absent(store: &Store, roots: References) -> Result<Option<(Id, Kind)>, ReadError> {
     let mut walk = Walk::new(store);
     let searched = roots.into_iter().try_for_each(|(id, kind)| {
         walk.run(&Reached { id, kind, path: None }, &mut |reached| {

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::closure::{Reached, Walk};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::repository::{Repository, RepositoryError, Resolved};
+use crate::repository::{RefTarget, Repository, RepositoryError, Resolved};
 use crate::store::{Found, ReadError, Store};
 
 /// Where a listing begins.
@@ -41,6 +41,14 @@ pub fn live_roots(repository: &Repository) -> Result<Vec<ListRoot>, RepositoryEr
     if let Some(error) = damage {
         return Err(error);
     }
+    let refs = repository.ref_table()?.refs.into_values().map(|RefTarget { id, kind }| ListRoot {
+        id,
+        kind,
+        snapshot: (kind == Kind::Snapshot).then_some(id),
+        project: None,
+        job: None,
+        path: Vec::new(),
+    });
     let snapshots = jobs.iter().rev().flat_map(|job| job.live().map(|live| (job.number, live)));
     let root = |(job, (project, id)): (u64, (&String, &Id))| ListRoot {
         id: *id,
@@ -50,7 +58,7 @@ pub fn live_roots(repository: &Repository) -> Result<Vec<ListRoot>, RepositoryEr
         job: Some(job),
         path: Vec::new(),
     };
-    Ok(snapshots.map(root).collect())
+    Ok(snapshots.map(root).chain(refs).collect())
 }
 
 impl ListRoot {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::closure::first_absent;
+use super::closure::{first_absent, of_root};
 use super::restore::selection_of;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -79,8 +79,8 @@ pub fn write_snapshot(
     labels: &SnapshotLabels,
 ) -> Result<WrittenSnapshot, RepositoryError> {
     let session: WriteSession<'_> = repository.write_session()?;
-    if let Some((id, kind)) = first_absent(repository.store(), &root)? {
-        return Err(RepositoryError::Incomplete { what: kind.word(), id });
+    if let Some((id, kind)) = first_absent(repository.store(), of_root(&root))? {
+        return Err(session.incomplete(id, kind));
     }
     let parent = repository.parent_of_next(&labels.project)?;
     let bytes = labels.snapshot(root, parent).encode();

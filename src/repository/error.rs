@@ -104,7 +104,10 @@ pub enum RepositoryError {
         /// What is wrong with it.
         what: String,
     },
-    /// What a snapshot would refer to is not there, or condemned.
+    /// A table of refs would be longer than a control file may be.
+    #[error("too many refs: delete some that are not needed")]
+    TooManyRefs,
+    /// What a snapshot or ref would refer to is not there, or condemned.
     #[error("{what} {id} is not in the repository, or about to be pruned: store it again first")]
     Incomplete {
         /// The kind of object.

@@ -50,12 +50,12 @@ impl Job {
     }
 }
 
-/// The file of a job, below `jobs` or `forgotten`.
-pub(super) fn job_file(directory: &str, number: u64) -> String {
+/// The file with a number for its name, below `jobs`, `forgotten`, `gc` or `refs`.
+pub(super) fn numbered_file(directory: &str, number: u64) -> String {
     format!("{directory}/{number:08}")
 }
 
-/// The number in the name of a job's file: digits, at least eight, in their one form.
+/// The number in the name of a file of a job, generation or table of refs: digits, at least eight, in their one form.
 pub fn parse_job_number(name: &str) -> Option<u64> {
     let number = name.parse().ok()?;
     (number > 0 && format!("{number:08}") == name).then_some(number)
@@ -81,7 +81,7 @@ impl Repository {
     ///
     /// Its file is damaged; the backend fails.
     pub fn job(&self, number: u64) -> Result<Option<Job>, RepositoryError> {
-        let name = job_file("jobs", number);
+        let name = numbered_file("jobs", number);
         let Some(bytes) = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)? else {
             return Ok(None);
         };
@@ -92,7 +92,7 @@ impl Repository {
             let source = DecodeError { what: "it is the file of another job", offset: 0 };
             return Err(RepositoryError::Control { file: self.backend.describe(&name), source });
         }
-        let forgotten = self.backend.list(&job_file("forgotten", number))?;
+        let forgotten = self.backend.list(&numbered_file("forgotten", number))?;
         let forgotten = forgotten.into_iter().map(|listed| listed.name).collect();
         Ok(Some(Job { number, projects: record.projects, forgotten }))
     }

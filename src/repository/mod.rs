@@ -1,9 +1,11 @@
-//! A repository as a whole: made, opened, its sessions and jobs.
+//! A repository as a whole: made, opened, its sessions, jobs and refs.
 //!
 //! Invariant: a version or feature that is not known is refused before anything else is read.
 
 mod error;
 mod jobs;
+mod pipeline;
+mod refs;
 mod revision;
 mod session;
 
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 pub use error::{OpenError, RepositoryError};
 pub use jobs::{Job, JobRecord, parse_job_number};
+pub use refs::{RefTable, RefTarget, Refs, is_ref_name, may_be_target};
 pub use revision::{Resolved, RevisionError};
 pub use session::WriteSession;
 
@@ -46,6 +49,8 @@ pub struct Repository {
     backend: Arc<dyn Backend>,
     store: Store,
     location: String,
+    /// The session that sessions for writing lean on.
+    leaned_on: Option<String>,
 }
 
 impl Repository {
@@ -141,7 +146,7 @@ impl Repository {
         location: String,
     ) -> Result<Self, OpenError> {
         let store = Store::open(Arc::clone(&backend), config)?;
-        Ok(Self { backend, store, location })
+        Ok(Self { backend, store, location, leaned_on: None })
     }
 
     /// Its objects.

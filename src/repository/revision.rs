@@ -1,5 +1,5 @@
-//! Revisions: `PROJECT`, `PROJECT@3`, `PROJECT@{2026-11-01}`, `PROJECT~2`, `latest`, an id or its
-//! first digits, each with an optional `:PATH`.
+//! Revisions: `PROJECT`, `PROJECT@3`, `PROJECT@{2026-11-01}`, `PROJECT~2`, `latest`, `tag/NAME`,
+//! `pin/NAME`, an id or its first digits, each with an optional `:PATH`.
 //!
 //! Invariant: a revision means one thing or is refused; a job that was forgotten is never replaced
 //! by an older one unasked.
@@ -7,6 +7,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
+use super::refs::{RefTarget, is_ref_name};
 use super::{Repository, RepositoryError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -21,7 +22,7 @@ const CANDIDATES_MAX: usize = 10;
 /// What a revision means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The object: a snapshot; or a tree or blob where a path or an id led to one.
+    /// The object: a snapshot; or another where a path, a ref or an id led to one.
     pub id: Id,
     /// Its kind.
     pub kind: Kind,
@@ -41,8 +42,8 @@ pub struct Resolved {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevisionError {
-    /// No project and no object has this name.
-    #[error("no project, job or object is called {revision:?}")]
+    /// No project, ref or object has this name.
+    #[error("no project, tag, pin or object is called {revision:?}")]
     Unknown {
         /// The revision.
         revision: String,
@@ -145,6 +146,15 @@ impl Repository {
         if let Some(project) = base.strip_prefix("project/") {
             return self.resolve_project(project, &when);
         }
+        if is_ref_name(base) {
+            return match when {
+                When::Newest => self.resolve_ref(base),
+                _ => Err(RevisionError::Syntax {
+                    revision: name.to_owned(),
+                    expected: "a tag or pin is one object, without @ or ~",
+                }),
+            };
+        }
         let projects = self.projects()?;
         if base == "latest" && !projects.contains(base) {
             let mut names = projects.into_iter();
@@ -161,6 +171,13 @@ impl Repository {
             return self.resolve_project(base, &when);
         }
         self.resolve_id(name)
+    }
+
+    fn resolve_ref(&self, name: &str) -> Result<Resolved, RevisionError> {
+        let table = self.ref_table()?;
+        let unknown = || RevisionError::Unknown { revision: name.to_owned() };
+        let RefTarget { id, kind } = *table.refs.get(name).ok_or_else(unknown)?;
+        Ok(object(id, kind))
     }
 
     fn resolve_project(&self, project: &str, when: &When) -> Result<Resolved, RevisionError> {
@@ -226,9 +243,7 @@ impl Repository {
         let unknown = || RevisionError::Unknown { revision: digits.to_owned() };
         let id = self.resolve_object(digits)?;
         let found = self.store.find(&id)?.ok_or_else(unknown)?;
-        let snapshot = (found.kind == Kind::Snapshot).then_some(id);
-        let kind = found.kind;
-        Ok(Resolved { id, kind, snapshot, project: None, job: None, path: Vec::new(), entry: None })
+        Ok(object(id, found.kind))
     }
 
     /// Finds the object whose id has these digits, or begins with them.
@@ -283,6 +298,12 @@ impl Repository {
         resolved.path = parts.join(&b'/');
         Ok(())
     }
+}
+
+/// What a name means that leads to an object and to nothing else.
+fn object(id: Id, kind: Kind) -> Resolved {
+    let snapshot = (kind == Kind::Snapshot).then_some(id);
+    Resolved { id, kind, snapshot, project: None, job: None, path: Vec::new(), entry: None }
 }
 
 fn find_entry(id: &Id, bytes: &[u8], name: &[u8]) -> Result<Option<Entry>, RevisionError> {

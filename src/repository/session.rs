@@ -1,4 +1,5 @@
-//! A writer's session: announced before it looks at anything, ended by publishing a job or by drop.
+//! A writer's session: announced before it looks at anything, ended by publishing a job or a table of
+//! refs, or by drop.
 //!
 //! Invariant: the session is seen by others first, then the generation is read, then the index. So
 //! a prune either sees the session or the session sees what the prune has condemned.
@@ -8,10 +9,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{JobRecord, job_file, parse_job_number};
+use super::jobs::{JobRecord, numbered_file, parse_job_number};
+use super::refs::{RefTable, Refs, table_file};
 use super::{Repository, RepositoryError};
-use crate::backend::{Published, Session};
+use crate::backend::{BackendError, Published, Session};
 use crate::base::id::Id;
+use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::format::control;
 use crate::store::Condemned;
@@ -19,13 +22,13 @@ use crate::store::Condemned;
 /// What a generation's file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Generation {
+pub(super) struct Generation {
     condemned_loose: Vec<Id>,
     condemned_packs: Vec<Id>,
     highest_job: u64,
 }
 
-/// A session that may store objects and publish one job.
+/// A session that may store objects and publish one job, or one change of refs.
 #[derive(Debug)]
 pub struct WriteSession<'r> {
     repository: &'r Repository,
@@ -38,10 +41,16 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// The repository cannot be written to, or its newest generation is damaged.
+    /// The repository cannot be written to, or its newest generation is damaged;
+    /// [`BackendError::SessionEnded`] where the session to lean on is over.
     pub fn write_session(&self) -> Result<WriteSession<'_>, RepositoryError> {
         let session = self.backend.open_session()?;
-        let generation = self.newest_generation()?;
+        let (_, newest) = self.newest_generation()?;
+        let highest_job = newest.highest_job;
+        let generation = match &self.leaned_on {
+            Some(outer) => self.generation_of(outer)?,
+            None => newest,
+        };
         self.store.set_condemned(Condemned {
             packs: generation.condemned_packs.into_iter().collect(),
             loose: generation.condemned_loose.into_iter().collect(),
@@ -50,7 +59,7 @@ impl Repository {
         // A segment that can be seen need not be durable yet; what is stored now will rely on it.
         self.backend.note_unsynced("index");
         self.backend.sync("index")?;
-        Ok(WriteSession { repository: self, session, highest_job: generation.highest_job })
+        Ok(WriteSession { repository: self, session, highest_job })
     }
 
     /// Opens a session for a long read, so that a prune waits for it or tells it.
@@ -70,13 +79,24 @@ impl Repository {
         Ok(session)
     }
 
-    fn newest_generation(&self) -> Result<Generation, RepositoryError> {
+    /// The generation that counts, and its number; 0 where there is none.
+    pub(super) fn newest_generation(&self) -> Result<(u64, Generation), RepositoryError> {
         let listed = self.backend.list("gc")?;
         let newest = listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max();
-        let Some(newest) = newest else { return Ok(Generation::default()) };
-        let name = job_file("gc", newest);
-        let bytes = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)?.unwrap_or_default();
-        control::decode(&bytes).map_err(|source| RepositoryError::Control {
+        let newest = newest.unwrap_or(0);
+        let missing = || BackendError::Missing { name: self.backend.describe("gc") };
+        Ok((newest, self.generation(newest)?.ok_or_else(missing)?))
+    }
+
+    /// A generation by its number; `None` if there is none. 0 is the one that condemns nothing.
+    pub(super) fn generation(&self, number: u64) -> Result<Option<Generation>, RepositoryError> {
+        if number == 0 {
+            return Ok(Some(Generation::default()));
+        }
+        let name = numbered_file("gc", number);
+        let bytes = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)?;
+        let decoded = bytes.map(|bytes| control::decode(&bytes)).transpose();
+        decoded.map_err(|source| RepositoryError::Control {
             file: self.backend.describe(&name),
             source,
         })
@@ -99,6 +119,11 @@ impl WriteSession<'_> {
         self.session.id()
     }
 
+    /// The error of who finds that an object is absent on which something is to rely.
+    pub fn incomplete(&self, id: Id, kind: Kind) -> RepositoryError {
+        self.repository.ended_or(RepositoryError::Incomplete { what: kind.word(), id })
+    }
+
     /// Publishes a job with these snapshots, which and all they refer to are stored already; its
     /// number.
     ///
@@ -113,11 +138,50 @@ impl WriteSession<'_> {
         loop {
             number += 1;
             let record = control::encode(&JobRecord { job: number, projects: projects.clone() });
-            match self.session.publish(&record, &job_file("jobs", number))? {
-                Published::Done => return Ok(number),
-                Published::Taken => {}
-                Published::Fenced => return Err(RepositoryError::Fenced),
+            if self.publish_as(&record, &numbered_file("jobs", number))? {
+                return Ok(number);
             }
+        }
+    }
+
+    /// Publishes the refs that `change` makes of those there are, whose targets and all they refer
+    /// to are stored already. Where others change refs meanwhile, `change` is asked again. Refs that
+    /// it leaves as they are are not published again.
+    ///
+    /// Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says; [`RepositoryError::Fenced`] if a prune has ended the session. Nothing was
+    /// published in either case.
+    pub fn publish_refs<E: From<RepositoryError>>(
+        mut self,
+        mut change: impl FnMut(&Refs) -> Result<Refs, E>,
+    ) -> Result<(), E> {
+        self.repository.backend.sync_all().map_err(RepositoryError::from)?;
+        loop {
+            let table = self.repository.ref_table()?;
+            let refs = change(&table.refs)?;
+            if refs == table.refs {
+                return Ok(());
+            }
+            let number = table.number + 1;
+            let record = control::encode(&RefTable { number, refs });
+            if record.len() as u64 > CONTROL_FILE_BYTES_MAX {
+                return Err(RepositoryError::TooManyRefs.into());
+            }
+            if self.publish_as(&record, &table_file(number))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether the session has become the file of this name, which others may have taken.
+    fn publish_as(&mut self, record: &[u8], name: &str) -> Result<bool, RepositoryError> {
+        match self.session.publish(record, name)? {
+            Published::Done => Ok(true),
+            Published::Taken => Ok(false),
+            Published::Fenced => Err(RepositoryError::Fenced),
         }
     }
 }

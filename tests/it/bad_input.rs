@@ -96,7 +96,6 @@ fn wrong_arguments_are_told_and_nothing_is_done() {
         "runup-checkout --to out",
         "runup-checkout app --to out --to out",
         "runup-checkout app --to ''",
-        "runup-checkout app --to out -z",
         "runup-checkout app --to out --stdin",
         "runup-checkout app --to out ../x",
         "runup-checkout app:file --to out",

@@ -21,7 +21,7 @@ use runup::base::path::is_within;
 use runup::format::compress::Compression;
 use runup::format::loose;
 use runup::format::tree::{self, Node};
-use runup::ops::fsck::{Depth, Finding, FsckOptions, FsckReport, fsck};
+use runup::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, Holder, fsck};
 use runup::repository::{OpenError, Repository};
 use runup::store::{InsertOptions, Inserter, Span};
 
@@ -57,8 +57,8 @@ fn claim(pristine: &Path, file: &str, damage: Damage, depth: Depth) -> Claim {
         matches!(damage, Damage::Delete | Damage::Symlink | Damage::Fifo | Damage::Directory);
     match file.split('/').next().unwrap_or_default() {
         // Locks are empty and never read. A mark of a forgotten project is its name; to remove it is
-        // the undo.
-        "forgotten" if damage == Damage::Delete => Claim::Nothing,
+        // the undo. A table of refs that is gone is one that a prune has removed.
+        "forgotten" | "refs" if damage == Damage::Delete => Claim::Nothing,
         "forgotten" | "maintenance.lock" | "publication.lock" if !is_replaced => Claim::Nothing,
         // A job that is gone leaves its snapshots behind.
         "jobs" if damage == Damage::Delete => Claim::Note,
@@ -169,6 +169,14 @@ fn said(report: &FsckReport) -> Claim {
     }
 }
 
+/// The job, project and path, where a job needs it.
+fn of_job(affected: &Affected) -> Option<(u64, String, Vec<u8>)> {
+    match &affected.holder {
+        Holder::Job { number, project } => Some((*number, project.clone(), affected.path.clone())),
+        Holder::Ref { .. } => None,
+    }
+}
+
 /// What differs between the files that cannot be read and the paths that a check named.
 fn compare(
     expected: &Expected,
@@ -216,9 +224,7 @@ fn case(fixture: &Fixture, work: &Path, file: &str, damage: Damage, all: &[Strin
             failures.push(format!("{depth:?} said {said:?}: {:?}", report.findings));
         }
         let paths = report.findings.iter().flat_map(|finding| &finding.affected);
-        affected = paths
-            .map(|affected| (affected.job, affected.project.clone(), affected.path.clone()))
-            .collect();
+        affected = paths.filter_map(of_job).collect();
     }
     if file.starts_with("jobs/") && damage == Damage::Swap {
         // Each job is sound and holds what the other should; that was to be told above.
@@ -250,6 +256,7 @@ fn a_whole_repository_is_sound() {
         assert_eq!(report.findings, [], "{depth:?}");
         assert!(report.is_sound());
         assert_eq!((report.jobs, report.snapshots, report.loose), (2, 3, 2));
+        assert_eq!(report.refs, 2);
         assert_eq!(report.packs, 4);
         assert!(report.lists >= 3, "{report:?}");
         assert!(
@@ -316,9 +323,7 @@ fn what_does_not_belong_is_told_and_neither_followed_nor_damage() {
     let fifo = root.join("gc/pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("fifo");
     let report = run(&Repository::open(root).expect("opens"), Depth::ReadData);
-    // A ref can have any name, so one that cannot be read is damage.
-    let mut expected = vec![("damaged_control", true)];
-    expected.extend([("stray_file", false); 5]);
+    let mut expected = vec![("stray_file", false); 6];
     expected.push(("temporary_file", false));
     assert_eq!(codes(&report), expected, "{:?}", report.findings);
 }
@@ -354,10 +359,15 @@ fn a_lost_object_names_every_path_of_every_job() {
     else {
         panic!("{:?}", report.findings)
     };
-    let places: Vec<_> = affected.iter().map(|path| (path.job, path.project.as_str())).collect();
-    assert_eq!(places, [(2, "app"), (2, "web"), (1, "app")]);
-    assert!(affected.iter().all(|path| path.path == b"shared/loose0"));
-    assert_eq!(*affected_count, 3);
+    let job = |number, project: &str| Holder::Job { number, project: project.to_owned() };
+    let named = |name: &str| Holder::Ref { name: name.to_owned() };
+    let holders = [job(2, "app"), job(2, "web"), job(1, "app"), named("pin/web")];
+    let at = |holder, path: &str| Affected { holder, path: path.as_bytes().to_vec() };
+    let mut expected: Vec<_> =
+        holders.into_iter().map(|holder| at(holder, "shared/loose0")).collect();
+    expected.push(at(named("tag/loose"), ""));
+    assert_eq!(*affected, expected);
+    assert_eq!(*affected_count, 5);
 }
 
 #[test]

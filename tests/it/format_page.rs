@@ -19,10 +19,12 @@ use runup::format::config::{Config, FORMAT_VERSION, Publication};
 use runup::format::index::{Index, IndexBuilder, PackRecord};
 use runup::format::list::{self, List, ListBuilder, Section, Segment};
 use runup::format::pack::{self, FormatError, FrameObject, FramePlace, FrameRecord, PackClass};
-use runup::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped, Snapshot};
+use runup::format::snapshot::{
+    BytesText, Counts, PROJECT_NAME_BYTES_MAX, RootMetadata, RootRecord, Skipped, Snapshot,
+};
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
 use runup::format::{control, links, loose};
-use runup::repository::JobRecord;
+use runup::repository::{JobRecord, RefTable, RefTarget, Refs, is_ref_name, may_be_target};
 
 // The page.
 
@@ -215,10 +217,7 @@ fn example_pack() -> (Vec<u8>, FrameRecord) {
 fn code_links_only_to_sections_that_exist() {
     let page = page();
     let mut links_seen = 0;
-    for entry in
-        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format")).expect("code")
-    {
-        let code = std::fs::read_to_string(entry.expect("entry").path()).expect("code");
+    for (_, code) in crate::floors::sources(&crate::floors::src().join("format")) {
         let comments: Vec<&str> =
             code.split_whitespace().filter(|word| !word.starts_with("//")).collect();
         for link in comments.join(" ").split("runup-repository(5), ").skip(1) {
@@ -1096,7 +1095,32 @@ fn examples_of_control_files() {
         hello(),
     );
     assert_eq!(control::checked(&generation), Ok(json.as_bytes()));
-    for text in [&job, &generation] {
+
+    let refs = control_text("refs");
+    let tree = object_id(Kind::Tree, &tree::encode(&example_entries()));
+    let target = |id, kind| RefTarget { id, kind };
+    let table = RefTable {
+        number: 7,
+        refs: Refs::from([
+            ("pin/keep-me".to_owned(), target(snapshot, Kind::Snapshot)),
+            ("tag/v1".to_owned(), target(tree, Kind::Tree)),
+        ]),
+    };
+    assert_eq!(RefTable::decode(&refs, 7), Ok(table.clone()));
+    assert_eq!(control::encode(&table), refs);
+    says(
+        "CONTROL FILES",
+        ".Li {\\(dqnumber\\(dq:N,\\(dqrefs\\(dq:{\\(dqNAME\\(dq:{\\(dqid\\(dq:\\(dqID\\(dq,\\(dqkind\\(dq:\\(dqKIND\\(dq}}}",
+    );
+    let longest = format!("tag/{}", "x".repeat(PROJECT_NAME_BYTES_MAX));
+    assert!(is_ref_name(&longest) && !is_ref_name(&format!("{longest}x")));
+    says("CONTROL FILES", &format!("and 1 to {PROJECT_NAME_BYTES_MAX} letters, digits,"));
+    let kinds = Kind::ALL.into_iter().filter(|kind| may_be_target(*kind));
+    let words: Vec<&str> = kinds.map(Kind::word).collect();
+    let (last, others) = words.split_last().expect("kinds");
+    says("CONTROL FILES", &format!("which is a {} or {last}.", others.join(", ")));
+
+    for text in [&job, &generation, &refs] {
         let mut damaged = text.clone();
         damaged[4] ^= 1;
         assert!(control::checked(&damaged).is_err());

@@ -24,6 +24,8 @@ mod porcelain;
 mod projects;
 mod protocol_model;
 mod readme;
+mod refs;
 mod rev_list;
 mod sandbox;
+mod session;
 mod target;

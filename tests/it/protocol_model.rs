@@ -1,12 +1,13 @@
 //! An executable model of the write protocol: sessions, generations, fencing and deletion.
 //!
-//! Backups, pipelines, prunes, restores, forgets and merges run as step machines over a small
+//! Backups, pipelines, prunes, restores, forgets, merges and changes of refs run as step machines over a small
 //! repository, one atomic storage operation at a time, in an order drawn from a seed. Processes are
 //! killed and the power is cut. No step consults a clock.
 //!
 //! Invariant: in every schedule, after every step, the whole closure of every job that is not
-//! forgotten for good can be read, and whatever can be found is complete; in the end a backup
-//! and a prune succeed with no manual step, and nothing unreferenced is left.
+//! forgotten for good, and of every ref, can be read, no change of a ref is lost, and whatever can be
+//! found is complete; in the end a backup and a prune succeed with no manual step, and nothing
+//! unreferenced is left.
 //!
 //! Each rule of the protocol can be left out ([`Flaw`]), and then some schedule must break a
 //! promise: that shows that the model can see. `RUNUP_MODEL_SEED` replays one schedule with its
@@ -19,6 +20,7 @@ mod prune;
 mod repository;
 mod schedule;
 mod session;
+mod tagger;
 mod universe;
 mod writer;
 

@@ -185,7 +185,7 @@ fn the_page_has_the_limits_of_the_code() {
 
 #[test]
 fn exit_codes_are_all_in_the_table() {
-    let expected = Exit::ALL.map(|(exit, text)| vec![(exit as u8).to_string(), text.to_owned()]);
+    let expected = Exit::ALL.map(|(exit, text)| vec![exit.code().to_string(), text.to_owned()]);
     assert_eq!(table("exit-codes"), expected);
 }
 

@@ -1,4 +1,4 @@
-//! What jobs need: every object from a live snapshot down, and the paths that want a lost one.
+//! What jobs and refs need: every object from a live snapshot down, and the paths that want a lost one.
 //!
 //! Invariant: each distinct tree and list is read once, and only trees that lead to something lost
 //! are read a second time, to name paths.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::objects::{Objects, not_sound};
-use super::report::{AFFECTED_MAX, Affected, Finding, FsckReport, Number};
+use super::report::{AFFECTED_MAX, Affected, Finding, FsckReport, Holder, Number};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::DEPTH_MAX;
@@ -17,7 +17,7 @@ use crate::format::links;
 use crate::format::snapshot::Snapshot;
 use crate::format::tree::{self, Entry, Node};
 use crate::ops::closure::{References, of_entry, of_root};
-use crate::repository::{Job, RepositoryError};
+use crate::repository::{Job, RefTarget, Refs, RepositoryError};
 
 /// Findings, each with the number of paths that it affects.
 type Needs = BTreeMap<Number, u64>;
@@ -31,12 +31,11 @@ struct Dirty {
     needs: Needs,
 }
 
-/// A snapshot of a live job.
+/// A snapshot of a live job, or the target of a ref.
 struct Root {
-    job: u64,
-    project: String,
+    holder: Holder,
     tree: Option<Id>,
-    /// Why the snapshot itself, its links or the attributes of its root cannot be used.
+    /// Why the object itself, or links or the attributes of the root of a snapshot, cannot be used.
     own: Vec<Number>,
 }
 
@@ -53,7 +52,7 @@ pub(super) struct Closure<'a> {
     clean_trees: HashSet<Id>,
     dirty_trees: HashMap<Id, Rc<Dirty>>,
     roots: Vec<Root>,
-    /// Snapshots with a parent: the job and the parent.
+    /// Snapshots of jobs with a parent: the job and the parent.
     pub(super) parents: Vec<(u64, Id)>,
 }
 
@@ -81,14 +80,35 @@ impl<'a> Closure<'a> {
                 if self.is_cancelled() {
                     return;
                 }
-                let root = self.snapshot(job.number, project, id);
+                let holder = Holder::Job { number: job.number, project: project.clone() };
+                let root = self.snapshot(holder, id);
                 self.roots.push(root);
             }
         }
     }
 
-    fn snapshot(&mut self, job: u64, project: &str, id: &Id) -> Root {
-        let mut root = Root { job, project: project.to_owned(), tree: None, own: Vec::new() };
+    /// Walks everything that refs need.
+    pub(super) fn refs(&mut self, refs: &Refs) {
+        for (name, RefTarget { id, kind }) in refs {
+            if self.is_cancelled() {
+                return;
+            }
+            let holder = Holder::Ref { name: name.clone() };
+            let root = match kind {
+                Kind::Snapshot => self.snapshot(holder, id),
+                Kind::Tree => {
+                    self.tree(*id);
+                    Root { holder, tree: Some(*id), own: Vec::new() }
+                }
+                Kind::Links => Root { holder, tree: None, own: self.links(id) },
+                _ => Root { holder, tree: None, own: self.objects.object(id, *kind) },
+            };
+            self.roots.push(root);
+        }
+    }
+
+    fn snapshot(&mut self, holder: Holder, id: &Id) -> Root {
+        let mut root = Root { holder, tree: None, own: Vec::new() };
         root.own.extend(self.objects.object(id, Kind::Snapshot));
         if !root.own.is_empty() {
             return root;
@@ -100,15 +120,16 @@ impl<'a> Closure<'a> {
                 return root;
             }
         };
-        if snapshot.project != project {
-            let message =
-                format!("it names a snapshot of {:?} as one of {project:?}", snapshot.project);
-            let file = format!("jobs/{job:08}");
-            root.own.push(
-                self.objects.findings.add(Finding::damage("damaged_job", message).file(file)),
-            );
+        if let Holder::Job { number, project } = &root.holder {
+            if snapshot.project != *project {
+                let message =
+                    format!("it names a snapshot of {:?} as one of {project:?}", snapshot.project);
+                let file = format!("jobs/{number:08}");
+                let finding = Finding::damage("damaged_job", message).file(file);
+                root.own.push(self.objects.findings.add(finding));
+            }
+            self.parents.extend(snapshot.parent.map(|parent| (*number, parent)));
         }
-        self.parents.extend(snapshot.parent.map(|parent| (job, parent)));
         root.own.extend(self.beside_tree(&snapshot));
         self.tree(snapshot.root.tree);
         root.tree = Some(snapshot.root.tree);
@@ -117,16 +138,23 @@ impl<'a> Closure<'a> {
 
     /// What a snapshot needs besides its tree: links and attributes of the root.
     fn beside_tree(&mut self, snapshot: &Snapshot) -> BTreeSet<Number> {
-        let mut own = self.besides_trees(of_root(&snapshot.root));
-        if own.is_empty()
-            && let Some(id) = snapshot.root.links
-        {
-            let read = self.objects.repository.store().read(&id, Kind::Links);
+        let beside = of_root(&snapshot.root).into_iter().filter(|(_, kind)| *kind != Kind::Links);
+        let beside: References = beside.collect();
+        let mut own = self.besides_trees(beside);
+        own.extend(snapshot.root.links.iter().flat_map(|links| self.links(links)));
+        own
+    }
+
+    /// Why links cannot be used.
+    fn links(&mut self, id: &Id) -> Vec<Number> {
+        let mut own = self.objects.object(id, Kind::Links);
+        if own.is_empty() {
+            let read = self.objects.repository.store().read(id, Kind::Links);
             let decoded = read.map_err(RepositoryError::from).and_then(|bytes| {
-                links::decode(&bytes).map_err(|source| not_sound(&id, Kind::Links, source))
+                links::decode(&bytes).map_err(|source| not_sound(id, Kind::Links, source))
             });
             if let Err(error) = decoded {
-                own.insert(self.objects.damaged(&id, Kind::Links, &error));
+                own.push(self.objects.damaged(id, Kind::Links, &error));
             }
         }
         own
@@ -232,11 +260,12 @@ impl<'a> Closure<'a> {
 
     /// Names the paths that each finding affects, and moves figures into the report.
     pub(super) fn finish(mut self, report: &mut FsckReport) {
-        report.snapshots = self.roots.len() as u64;
+        let of_jobs = self.roots.iter().filter(|root| matches!(root.holder, Holder::Job { .. }));
+        report.snapshots = of_jobs.count() as u64;
         report.trees = (self.clean_trees.len() + self.dirty_trees.len()) as u64;
         report.lists = self.objects.lists;
         if self.objects.unindexed > 0 {
-            let message = "jobs need objects of packs that no sound index covers; they can be \
+            let message = "jobs or refs need objects of packs that no sound index covers; they can be \
                            read, slowly";
             self.objects.findings.add(Finding::damage("missing_index", message).file("index"));
         }
@@ -317,8 +346,7 @@ impl Listing {
 
     fn name(&mut self, number: Number, root: &Root, path: &[u8]) {
         if self.has_room(number) {
-            let (job, project) = (root.job, root.project.clone());
-            let affected = Affected { job, project, path: path.to_vec() };
+            let affected = Affected { holder: root.holder.clone(), path: path.to_vec() };
             self.0.entry(number).or_default().0.push(affected);
         }
     }

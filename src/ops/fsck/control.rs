@@ -17,10 +17,10 @@ use crate::format::control;
 use crate::format::list::List;
 use crate::format::loose;
 use crate::ops::with_causes;
-use crate::repository::{CONFIG_FILE, Job, Repository, RepositoryError, parse_job_number};
+use crate::repository::{
+    CONFIG_FILE, Job, RefTable, Refs, Repository, RepositoryError, parse_job_number,
+};
 
-/// Directories below `refs`, one in another, at most.
-const REF_DEPTH_MAX: usize = 32;
 /// Directories that are made with the repository and stay.
 const DIRECTORIES: [&str; 9] =
     ["fenced", "forgotten", "gc", "index", "jobs", "objects", "packs", "refs", "sessions"];
@@ -213,22 +213,36 @@ impl Control<'_> {
         Ok(condemned)
     }
 
-    /// Pins and tags, in directories at will.
-    pub(super) fn refs(&self) -> Result<(), RepositoryError> {
-        let mut directories = vec![("refs".to_owned(), 0)];
-        while let Some((directory, depth)) = directories.pop() {
-            for listed in self.list(&directory)? {
-                let file = format!("{directory}/{}", listed.name);
-                if !listed.is_directory {
-                    self.control_file(file);
-                } else if depth < REF_DEPTH_MAX {
-                    directories.push((file, depth + 1));
-                } else {
-                    self.stray(file, "directories too deep");
+    /// Tables of refs; the refs of the one that counts, or none where that is damaged.
+    pub(super) fn refs(&self) -> Result<Refs, RepositoryError> {
+        let mut newest = RefTable::default();
+        for listed in self.list("refs")? {
+            let Some(number) = parse_job_number(&listed.name) else {
+                self.stray_in("refs", &listed, "a table of refs");
+                continue;
+            };
+            let file = format!("refs/{}", listed.name);
+            let decoded = match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
+                // Removed by a prune since it was listed.
+                Ok(None) => continue,
+                Err(error @ BackendError::Damaged { .. }) => Err(with_causes(&error)),
+                Err(error) => {
+                    self.unreadable(file, &error);
+                    continue;
                 }
+                Ok(Some(bytes)) => {
+                    RefTable::decode(&bytes, number).map_err(|error| with_causes(&error))
+                }
+            };
+            let table = decoded.unwrap_or_else(|message| {
+                self.findings.add(Finding::damage("damaged_refs", message).file(file));
+                RefTable { number, refs: Refs::new() }
+            });
+            if table.number > newest.number {
+                newest = table;
             }
         }
-        Ok(())
+        Ok(newest.refs)
     }
 
     /// Names of sessions and of files in flight.

@@ -1,9 +1,9 @@
-//! Checking a repository, and telling which paths of which jobs suffer from what is damaged.
+//! Checking a repository, and telling which paths of which jobs and refs suffer from what is damaged.
 //!
 //! Invariant: it only reads. Whatever is found becomes a record and the check goes on; nothing is
 //! followed, nothing is waited for, and the whole of a pack is never held in memory.
 //!
-//! Jobs are listed first, then indexes, then packs: the reverse of the order in which they are
+//! Refs and jobs are listed first, then indexes, then packs: the reverse of the order in which they are
 //! written. So what a writer adds meanwhile cannot look missing.
 
 mod closure;
@@ -16,7 +16,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-pub use report::{AFFECTED_MAX, Affected, FINDINGS_PER_CODE_MAX, Finding, FsckReport};
+pub use report::{AFFECTED_MAX, Affected, FINDINGS_PER_CODE_MAX, Finding, FsckReport, Holder};
 
 use self::closure::Closure;
 use self::control::Control;
@@ -27,13 +27,13 @@ use self::table::Table;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
 use crate::ops::with_causes;
-use crate::repository::{Job, Repository, RepositoryError};
+use crate::repository::{Job, Refs, Repository, RepositoryError};
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Depth {
     /// All that leads to file data: control files, indexes, footers, loose objects, and every
-    /// tree, list, links and snapshot that a live job needs; of file data, that it is there.
+    /// tree, list, links and snapshot that a live job or a ref needs; of file data, that it is there.
     #[default]
     Structure,
     /// Every byte of every pack too.
@@ -99,7 +99,8 @@ fn check(
     control.top()?;
     control.sessions(session.as_ref().map(|session| session.id()))?;
     control.lost()?;
-    control.refs()?;
+    let refs = control.refs()?;
+    report.refs = refs.len() as u64;
     let condemned = control.generations()?;
     let jobs = control.jobs(report)?;
     let segments = Segments::open(backend, findings)?;
@@ -122,21 +123,24 @@ fn check(
     }
     let mut closure = Closure::new(objects);
     closure.jobs(&jobs);
+    closure.refs(&refs);
     control.check_order(&closure.parents, &jobs);
-    note_unnamed(&table, &jobs, findings);
+    note_unnamed(&table, &jobs, &refs, findings);
     closure.finish(report);
     Ok(())
 }
 
-/// Notes how many snapshots no job names.
-fn note_unnamed(table: &Table, jobs: &[Job], findings: &Findings<'_>) {
-    let named: BTreeSet<_> = jobs.iter().flat_map(|job| job.projects.values()).copied().collect();
+/// Notes how many snapshots no job and no ref names.
+fn note_unnamed(table: &Table, jobs: &[Job], refs: &Refs, findings: &Findings<'_>) {
+    let of_jobs = jobs.iter().flat_map(|job| job.projects.values());
+    let of_refs = refs.values().map(|target| &target.id);
+    let named: BTreeSet<_> = of_jobs.chain(of_refs).copied().collect();
     let stored: BTreeSet<_> = table.of_kind(Kind::Snapshot).collect();
     let count = stored.difference(&named).count();
     if count > 0 {
         let message = format!(
-            "{count} stored snapshots are named by no job: pruned, never published, or their job \
-             is lost"
+            "{count} stored snapshots are named by no job or ref: pruned, never published, or their \
+             job is lost"
         );
         findings.add(Finding::note("unnamed_snapshots", message));
     }

@@ -19,11 +19,12 @@ pub const AFFECTED_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Stable word for programs. Damage: `damaged_config`, `damaged_job`, `damaged_control`,
-    /// `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`, `damaged_frame`,
-    /// `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
+    /// Stable word for programs. Damage: `damaged_config`, `damaged_job`, `damaged_refs`,
+    /// `damaged_control`, `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`,
+    /// `damaged_frame`, `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
     /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
-    /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`, `no_session`.
+    /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`,
+    /// `no_session`.
     pub code: &'static str,
     /// The file it is about, named as below the repository.
     pub file: Option<String>,
@@ -35,9 +36,10 @@ pub struct Finding {
     pub message: String,
     /// Whether stored data is missing or not what it should be; else it is only worth knowing.
     pub is_damage: bool,
-    /// The first paths that cannot be restored because of it, those of the newest jobs first.
+    /// The first paths that cannot be restored because of it, those of the newest jobs first, those
+    /// of refs last.
     pub affected: Vec<Affected>,
-    /// All such paths of all live jobs.
+    /// All such paths of all live jobs and refs.
     pub affected_count: u64,
 }
 
@@ -81,12 +83,27 @@ impl Finding {
 /// A path that cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Affected {
-    /// The job.
-    pub job: u64,
-    /// The project.
-    pub project: String,
-    /// The path in the project's tree; empty where the root or the snapshot itself is meant.
+    /// What needs it.
+    pub holder: Holder,
+    /// The path in the tree; empty where the root, the snapshot or the target itself is meant.
     pub path: Vec<u8>,
+}
+
+/// What needs an object, and all that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A project in a live job.
+    Job {
+        /// The job.
+        number: u64,
+        /// The project.
+        project: String,
+    },
+    /// A ref.
+    Ref {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// The result of a check.
@@ -107,6 +124,8 @@ pub struct FsckReport {
     pub index_segments: u64,
     /// Jobs, forgotten ones included.
     pub jobs: u64,
+    /// Refs.
+    pub refs: u64,
     /// Snapshots of live jobs.
     pub snapshots: u64,
     /// Distinct trees of those.

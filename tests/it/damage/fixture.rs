@@ -16,7 +16,8 @@ use runup::format::links;
 use runup::format::list::{List, Section};
 use runup::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Snapshot};
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
-use runup::repository::{InitOptions, Repository};
+use runup::ops::update_ref::{Change, Expected as UpdateExpected, RefUpdate, update_refs};
+use runup::repository::{InitOptions, RefTarget, Repository};
 use runup::store::{InsertOptions, Inserter, LooseSink, ObjectSink, Worker, WriteError, put_any};
 
 const MIB: usize = 1 << 20;
@@ -180,7 +181,7 @@ fn project(
     worker.put(Kind::Snapshot, &snapshot.encode())
 }
 
-/// Two jobs of two projects, each job in packs and segments of its own, and loose objects.
+/// Two jobs of two projects, each job in packs and segments of its own, loose objects, and refs.
 pub(super) fn build(path: &Path) -> Fixture {
     let chunker =
         ChunkerParameters { min_bytes: 64 << 10, normal_bytes: 256 << 10, max_bytes: 1 << 20 };
@@ -214,6 +215,17 @@ pub(super) fn build(path: &Path) -> Fixture {
         let (projects, _) = inserter.run_one(put).expect("stored");
         parents = projects.clone();
         assert_eq!(session.publish(&projects).expect("published"), job);
+    }
+    // What a ref leads to is needed, though the job that holds it is forgotten.
+    let web = repository.job(1).expect("job").expect("there").projects["web"];
+    for (name, id, kind) in [
+        ("pin/web", web, Kind::Snapshot),
+        ("tag/loose", object_id(Kind::Blob, &noise(1000, 300)), Kind::Blob),
+    ] {
+        let expected = UpdateExpected::Absent;
+        let change = Change::Set(RefTarget { id, kind });
+        let update = RefUpdate { name: name.to_owned(), expected, change };
+        update_refs(&repository, &[update]).expect("refs");
     }
     fs::create_dir(path.join("forgotten/00000001")).expect("directory");
     fs::write(path.join("forgotten/00000001/web"), b"").expect("forgotten");

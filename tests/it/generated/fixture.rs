@@ -10,7 +10,8 @@
 //! | 4 | `app`, `notes` | `src/list.c` is called `src/queue.c`; the tag `release` |
 //! | 5 | `app`, `notes` | `README`, and `src/table.bin`, which is stored as a list |
 //!
-//! Nothing was changed since job 5.
+//! The tag `tag/v1` leads to job 4 of `app`, the pin `pin/old` to job 1. Nothing was changed since
+//! job 5.
 
 use crate::sandbox::Sandbox;
 
@@ -46,6 +47,7 @@ pub(super) fn sandbox() -> Sandbox {
     let table: Vec<u8> = (0..700_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
     sandbox.write("src/table.bin", &table);
     job(5, "");
+    sandbox.run("runup-update-ref tag/v1 app@4; runup-update-ref pin/old app@1").succeeds();
     sandbox
 }
 

@@ -195,7 +195,7 @@ fn sentence(text: &str) -> String {
 fn exits(page: &mut Page, exits: &[Exit]) {
     page.raw(".Bl -tag -width Ds -compact");
     for (exit, meaning) in Exit::ALL.iter().filter(|(exit, _)| exits.contains(exit)) {
-        page.raw(&format!(".It {}", *exit as u8));
+        page.raw(&format!(".It {}", exit.code()));
         inline(page, meaning, &[]);
     }
     page.raw(".El");
@@ -206,7 +206,7 @@ fn examples(page: &mut Page, examples: &[Example]) {
         if number > 0 {
             page.raw(".Pp");
         }
-        let code = example.exit as u8;
+        let code = example.exit.code();
         let said = if code == 0 { String::new() } else { format!(" (exits with {code})") };
         inline(page, &format!("{}{said}:", example.text), &[]);
         page.comment(&format!("exits with: {code}"));

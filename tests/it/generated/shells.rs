@@ -3,7 +3,6 @@
 //! Invariant: no shell needs a terminal or the settings of whoever runs the tests.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::sandbox::Sandbox;
 
@@ -37,16 +36,7 @@ const LINES: [(&str, &[&str]); 22] = [
 /// How many lines at the end of [`LINES`] are completed in the folder above the context.
 const LINES_ABOVE: usize = 2;
 
-/// Stands for `runup` where it lists names, so that these do not depend on the fixture.
-const STAND_IN: &str = r#"#!/bin/sh
-case " $* " in
-*' for-each-ref --name-only '*) printf '%s\n' pin/old project/app project/notes tag/v1 ;;
-*' ls-projects --plain '*) printf '%s\n' app notes ;;
-*) exec "$RUNUP" "$@" ;;
-esac
-"#;
-
-/// The fixture with the completions and the stand-in beside it.
+/// The fixture with the completions beside it.
 fn sandbox() -> Sandbox {
     let sandbox = fixture::sandbox();
     for (path, text) in completions::files() {
@@ -54,9 +44,6 @@ fn sandbox() -> Sandbox {
     }
     sandbox.write("../completions/inside.zsh", include_bytes!("completions/inside.zsh"));
     sandbox.write("../completions/capture.zsh", include_bytes!("completions/capture.zsh"));
-    sandbox.write("../stand-in/runup", STAND_IN.as_bytes());
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(sandbox.path("../stand-in/runup"), mode).unwrap();
     sandbox
 }
 
@@ -66,9 +53,7 @@ fn assert_offers(
     command_of: impl Fn(&str) -> String,
     word_of: fn(&str, &str) -> String,
 ) {
-    let runup = env!("CARGO_BIN_EXE_runup");
-    let mut script =
-        format!("export RUNUP={} PATH=\"${{PWD%/*}}/stand-in:$PATH\"\n", quoted(runup));
+    let mut script = String::new();
     for (number, (line, _)) in LINES.iter().enumerate() {
         if number == LINES.len() - LINES_ABOVE {
             script.push_str("cd ..\n");

@@ -37,10 +37,34 @@ flaws! {
     JobAfterFence,
     /// A fenced session publishes index segments and loose objects.
     SegmentAfterFence,
-    /// Prune does not wait for the publications of sessions that a killed prune has fenced.
-    FencedNotListed,
-    /// Prune does not wait for a publication that was under way when the fence fell.
-    FenceWithoutBarrier,
+    /// Prune does not wait for publications that are under way when the sessions are over.
+    NoBarrier,
+    /// Prune waits for such publications only where it has fenced a session itself.
+    BarrierAfterFenceOnly,
+    /// Prune leaves the file of a dead program's session where it is.
+    DeadSessionLeft,
+    /// Publication does not look whether the session stands that this one leans on.
+    OuterNotLookedAt,
+    /// A session takes the generation of one that is over, and goes on without it.
+    OuterGenerationAlone,
+    /// A session that leans on another publishes its job without the publication lock.
+    LeaningJobUnlocked,
+    /// Prune removes generations before the sessions are over that have read them.
+    GenerationRemovedEarly,
+    /// Prune does not mark what refs lead to.
+    RefsAreNoRoots,
+    /// A fenced session publishes a table of refs.
+    RefAfterFence,
+    /// update-ref does not check the closure.
+    RefUnchecked,
+    /// A table of refs whose number was taken is published under the next one as it is.
+    TableNotReadAgain,
+    /// Prune deletes before the table of refs is durable that it has read.
+    RefsNotSynced,
+    /// Prune removes old tables of refs before the one is durable that counts.
+    TablesRemovedUnsynced,
+    /// Prune removes tables of refs that were the newest when it listed the sessions.
+    TablesRemovedTooFar,
     /// write-snapshot does not check the closure.
     SnapshotUnchecked,
     /// mktree does not check what its tree refers to.

@@ -4,7 +4,7 @@
 
 use super::repository::{Repository, Violation};
 use super::session::View;
-use super::universe::{Needs, Random, Set, base, bit, forms, lowest, members};
+use super::universe::{LISTS, Needs, Random, Set, base, bit, forms, lowest, members};
 use super::{Flaw, Turn};
 
 /// A restore, which holds a session so that prune respects even a job forgotten meanwhile.
@@ -16,11 +16,24 @@ pub(super) struct Reader {
     done: Set,
     /// The listing under which an object was missed: a second one like it settles the matter.
     missed: Option<Set>,
+    /// Whether it has read a list, whose chunks are still to be read.
+    has_list: bool,
+    /// Turns in which it does not get on after that.
+    stalls: u64,
 }
 
 impl Reader {
-    pub(super) fn new(flaw: Flaw) -> Self {
-        Self { view: View::open(flaw), job: None, todo: 0, done: 0, missed: None }
+    pub(super) fn new(flaw: Flaw, random: &mut Random) -> Self {
+        let stalls = random.below(3) * random.below(24);
+        Self {
+            view: View::open(flaw),
+            job: None,
+            todo: 0,
+            done: 0,
+            missed: None,
+            has_list: false,
+            stalls,
+        }
     }
 
     pub(super) fn step(
@@ -38,6 +51,10 @@ impl Reader {
             self.todo = self.job.map_or(0, |job| repository.snapshots_of(bit(job)));
             return Ok(if self.job.is_some() { Turn::Moved } else { self.end(repository) });
         };
+        if self.has_list && self.stalls > 0 {
+            self.stalls -= 1;
+            return Ok(Turn::Waits);
+        }
         let Some(object) = lowest(self.todo) else {
             return Ok(self.end(repository));
         };
@@ -46,6 +63,7 @@ impl Reader {
         let readable = |&record: &usize| base(record) & !found == 0;
         if let Some(record) = members(forms(object) & found).find(readable) {
             self.done |= bit(object);
+            self.has_list |= LISTS & bit(record) != 0;
             self.todo = (self.todo | Needs::of(bit(record)).objects) & !self.done;
         } else if self.missed == Some(self.view.segments) {
             let given_up = repository.sealed.has(job);

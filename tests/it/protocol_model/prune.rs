@@ -4,10 +4,12 @@
 //! missed that generation is over, and a second mark after that did not reach it.
 
 mod mark;
+mod wait;
 
-use super::repository::{Condemned, Place, Repository, Session, Violation};
+use super::repository::{Condemned, Repository, Violation};
 use super::universe::{Random, Set, bit, first, last, lowest, members};
 use super::{Flaw, Turn};
+use wait::list_sessions;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum At {
@@ -31,6 +33,7 @@ enum At {
     IndexAgain,
     Rescue,
     SyncAll,
+    Tidy,
     Rewrite,
     SyncRewritten,
     Unindex,
@@ -51,6 +54,8 @@ pub(super) struct Prune {
     releases: bool,
     /// Whether loose objects and some live packs are stored again too.
     repacks: bool,
+    /// Whether it is killed before the deletions are flushed.
+    dies: bool,
     /// Which of several records of one object it keeps.
     choose: fn(Set) -> Set,
     /// What follows the publication of a condemned list.
@@ -63,6 +68,11 @@ pub(super) struct Prune {
     /// Segments that cover condemned packs, to be replaced.
     stale: Set,
     sessions: Vec<usize>,
+    has_fenced: bool,
+    /// The newest generation when the sessions were listed.
+    generation: usize,
+    /// The newest table of refs when the sessions were listed, or before.
+    table: usize,
 }
 
 impl Prune {
@@ -72,6 +82,7 @@ impl Prune {
             fences: random.one_in(2),
             releases: random.one_in(2),
             repacks: random.one_in(2),
+            dies: random.one_in(8),
             choose: if random.one_in(2) { first } else { last },
             then: At::Sessions,
             roots: 0,
@@ -81,12 +92,15 @@ impl Prune {
             repacked: 0,
             stale: 0,
             sessions: Vec::new(),
+            has_fenced: false,
+            generation: 0,
+            table: 0,
         }
     }
 
     /// The simplest prune, which keeps what can stay where it is.
     pub(super) fn plain(random: &mut Random) -> Self {
-        Self { repacks: false, choose: first, ..Self::new(random) }
+        Self { repacks: false, dies: false, choose: first, ..Self::new(random) }
     }
 
     pub(super) fn holds_lock(&self) -> bool {
@@ -101,14 +115,21 @@ impl Prune {
         let at = self.at;
         let next = match at {
             At::Lock if !lock(repository) => return Ok(Turn::Ends),
-            At::Wait | At::Barrier => match self.wait(repository) {
+            At::Wait => match self.wait(repository) {
                 Some(next) => next,
                 None => return Ok(Turn::Waits),
             },
+            At::Barrier if self.must_wait(repository) => return Ok(Turn::Waits),
+            At::Barrier if repository.flaw == Flaw::NoSecondMark => At::SyncAll,
+            At::Barrier => At::JobsAgain,
             At::Jobs | At::JobsAgain => match self.list_jobs(repository, random) {
                 Some(next) => next,
                 None => At::Unlock,
             },
+            At::SyncDeleted if self.dies => {
+                repository.prune_locked = false;
+                return Ok(Turn::Ends);
+            }
             At::Unlock => {
                 repository.prune_locked = false;
                 return Ok(Turn::Ends);
@@ -136,6 +157,14 @@ impl Prune {
         }
         let jobs = if unmounted { 0 } else { repository.standing_jobs() };
         self.roots = repository.snapshots_of(jobs);
+        let table = repository.newest_table();
+        if repository.flaw != Flaw::RefsAreNoRoots {
+            self.roots |= repository.refs_of(table);
+        }
+        if self.at == At::JobsAgain && repository.flaw != Flaw::TablesRemovedTooFar {
+            return Some(At::IndexAgain);
+        }
+        self.table = table;
         Some(if self.at == At::Jobs { At::Packs } else { At::IndexAgain })
     }
 
@@ -182,29 +211,6 @@ impl Prune {
         })
     }
 
-    /// Waits for the sessions that can have missed the generation, or fences them.
-    fn wait(&mut self, repository: &mut Repository) -> Option<At> {
-        let Some(&sid) = self.sessions.last() else {
-            let again = repository.flaw != Flaw::NoSecondMark;
-            return Some(if again { At::JobsAgain } else { At::SyncAll });
-        };
-        let session = &mut repository.sessions[sid];
-        if self.at == At::Wait && session.is_open() && session.alive {
-            if !self.fences {
-                return None;
-            }
-            session.place = Place::Fenced;
-            return Some(At::Barrier);
-        }
-        // A publication that had passed its check when the fence fell is still to come.
-        if session.publishing && repository.flaw != Flaw::FenceWithoutBarrier {
-            return None;
-        }
-        session.place = Place::Gone;
-        self.sessions.pop();
-        Some(At::Wait)
-    }
-
     /// Stores what is still needed of the condemned packs in a new one, before they are condemned.
     fn store_again(&mut self, repository: &mut Repository) -> At {
         let flaw = repository.flaw;
@@ -236,11 +242,17 @@ impl Prune {
         match self.at {
             At::Condemn => {
                 repository.publish_generation(self.condemned);
+                if self.then == At::Sessions {
+                    self.generation = repository.newest_generation().unwrap_or_default();
+                }
                 At::SyncCondemned
             }
             At::SyncCondemned => {
                 if flaw != Flaw::GenerationNotSynced {
                     repository.generations.sync();
+                }
+                if flaw == Flaw::GenerationRemovedEarly {
+                    repository.generations.now &= !(bit(self.generation) - 1);
                 }
                 match (flaw, self.then) {
                     (Flaw::SessionsBeforeGeneration, At::Sessions) => At::Wait,
@@ -252,6 +264,16 @@ impl Prune {
                     repository.packs.sync();
                     repository.index.sync();
                     repository.loose.sync();
+                }
+                if !matches!(flaw, Flaw::RefsNotSynced | Flaw::TablesRemovedUnsynced) {
+                    repository.refs.sync();
+                }
+                At::Tidy
+            }
+            At::Tidy => {
+                repository.generations.now &= !(bit(self.generation) - 1);
+                if flaw != Flaw::RefsNotSynced {
+                    repository.refs.now &= !(bit(self.table) - 1);
                 }
                 match flaw {
                     Flaw::PacksBeforeIndex => At::Delete,
@@ -368,19 +390,6 @@ fn prepare(at: At, repository: &mut Repository) -> At {
             At::Jobs
         }
     }
-}
-
-/// Lists `sessions/` and `fenced/`: a killed prune may have fenced a session, but not yet have
-/// waited for the publication that was under way.
-fn list_sessions(repository: &Repository) -> Vec<usize> {
-    let fenced_count = repository.flaw != Flaw::FencedNotListed;
-    let matters = |session: &Session| match session.place {
-        Place::Open => true,
-        Place::Fenced => fenced_count,
-        Place::Gone => false,
-    };
-    let sessions = repository.sessions.iter().zip(0..);
-    sessions.filter(|(session, _)| matters(session)).map(|(_, sid)| sid).collect()
 }
 
 fn lock(repository: &mut Repository) -> bool {

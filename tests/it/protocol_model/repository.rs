@@ -3,6 +3,10 @@
 //! Invariant: every method that changes something is one atomic operation of the storage.
 //! [`Repository::check`] holds after each of them, and after a power cut.
 
+mod refs;
+
+pub(super) use refs::Tabled;
+
 use super::Flaw;
 use super::universe::{Needs, Random, Set, bit, closure, every, first, members, objects_of};
 
@@ -13,9 +17,14 @@ pub(super) enum Violation {
     EntryWithoutPack,
     /// A record that is not condemned refers to something that cannot be found.
     IncompleteRecord,
-    /// A job that is not forgotten for good lacks this object.
+    /// A job that is not forgotten for good, or a ref, lacks this object.
     JobLacks(usize),
     AcknowledgedJobVanished,
+    AcknowledgedRefsVanished,
+    /// The refs are not what those who changed them made of them.
+    RefLost,
+    /// The generation is gone that a session has read, though it stands.
+    GenerationLost,
     /// Prune reached an object that is nowhere.
     PruneMisses(usize),
     /// A restore failed although its job stands, or its session was respected.
@@ -85,6 +94,10 @@ pub(super) struct Session {
     pub(super) alive: bool,
     /// Whether that process holds its publication lock.
     pub(super) publishing: bool,
+    /// The session that this one leans on.
+    pub(super) outer: Option<usize>,
+    /// The generation that it has read, for those who lean on it.
+    pub(super) generation: Option<usize>,
 }
 
 impl Session {
@@ -113,8 +126,16 @@ pub(super) struct Repository {
     pub(super) forgotten: Names,
     /// Forgotten for good: a prune has renamed the marker, so undoing comes too late.
     pub(super) sealed: Names,
+    /// Tables of refs, by number from 1.
+    pub(super) refs: Names,
+    tables: Vec<Set>,
+    acknowledged_table: usize,
+    /// The refs as they should be.
+    pub(super) wanted: Set,
     pub(super) generations: Names,
     lists: Vec<Condemned>,
+    /// Whether a session that stands could not read the generation that it obeys.
+    pub(super) generation_lost: bool,
     pub(super) sessions: Vec<Session>,
     pub(super) prune_locked: bool,
 }
@@ -129,20 +150,30 @@ impl Repository {
         self.records.len() < 28 && self.covers.len() < 28
     }
 
-    pub(super) fn create_session(&mut self) -> usize {
-        let session = Session { place: Place::Open, alive: true, publishing: false };
+    pub(super) fn create_session(&mut self, outer: Option<usize>) -> usize {
+        let place = Place::Open;
+        let session = Session { place, alive: true, publishing: false, outer, generation: None };
         self.sessions.push(session);
         self.sessions.len() - 1
     }
 
     /// The newest generation, which replaces all before it.
     pub(super) fn condemned(&self) -> Condemned {
-        let newest = members(self.generations.now).last();
-        newest.map_or_else(Condemned::default, |number| self.lists[number])
+        self.generation(self.newest_generation()).unwrap_or_default()
+    }
+
+    pub(super) fn newest_generation(&self) -> Option<usize> {
+        members(self.generations.now).last()
+    }
+
+    /// A generation, unless it was removed. Before the first one, nothing is condemned.
+    pub(super) fn generation(&self, number: Option<usize>) -> Option<Condemned> {
+        let Some(number) = number else { return Some(Condemned::default()) };
+        self.generations.has(number).then(|| self.lists[number])
     }
 
     pub(super) fn publish_generation(&mut self, condemned: Condemned) {
-        let number = members(self.generations.now).last().map_or(0, |newest| newest + 1);
+        let number = self.newest_generation().map_or(0, |newest| newest + 1);
         self.lists.truncate(number);
         self.lists.resize(number, Condemned::default());
         self.lists.push(condemned);
@@ -173,11 +204,19 @@ impl Repository {
         self.index.add(self.covers.len() - 1);
     }
 
-    /// Takes the publication lock and looks whether the session still stands under its name.
+    /// Takes the publication lock and looks whether the session still stands under its name, and the
+    /// one that it leans on.
     pub(super) fn may_publish(&mut self, session: usize) -> bool {
-        let session = &mut self.sessions[session];
-        session.publishing = session.is_open() || self.flaw == Flaw::SegmentAfterFence;
-        session.publishing
+        let is_open = self.sessions[session].is_open() || self.flaw == Flaw::SegmentAfterFence;
+        let publishing = is_open && self.outer_stands(session);
+        self.sessions[session].publishing = publishing;
+        publishing
+    }
+
+    pub(super) fn outer_stands(&self, session: usize) -> bool {
+        let outer = self.sessions[session].outer;
+        self.flaw == Flaw::OuterNotLookedAt
+            || outer.is_none_or(|outer| self.sessions[outer].is_open())
     }
 
     /// Renames the session to the next job, which the fence may have prevented.
@@ -232,6 +271,11 @@ impl Repository {
         undoable & !self.sealed.now
     }
 
+    /// The objects whose closure must stand.
+    fn roots(&self) -> Set {
+        self.snapshots_of(self.standing_jobs()) | self.refs_of(self.newest_table())
+    }
+
     pub(super) fn check(&self) -> Result<(), Violation> {
         let indexed = self.covered(self.index.now);
         if indexed & !self.packs.now != 0 {
@@ -244,10 +288,18 @@ impl Repository {
         if !Needs::of(trusted).met_by(found) {
             return Err(Violation::IncompleteRecord);
         }
-        let roots = self.snapshots_of(self.standing_jobs());
-        closure(roots, found, every).map_err(Violation::JobLacks)?;
+        closure(self.roots(), found, every).map_err(Violation::JobLacks)?;
         if self.acknowledged & !self.jobs.now != 0 {
             return Err(Violation::AcknowledgedJobVanished);
+        }
+        if self.newest_table() < self.acknowledged_table {
+            return Err(Violation::AcknowledgedRefsVanished);
+        }
+        if self.refs_of(self.newest_table()) != self.wanted {
+            return Err(Violation::RefLost);
+        }
+        if self.generation_lost {
+            return Err(Violation::GenerationLost);
         }
         Ok(())
     }
@@ -265,8 +317,10 @@ impl Repository {
             return Err(Violation::Leak("a session"));
         }
         let found = self.records_in(indexed) | self.loose.now;
-        let roots = self.snapshots_of(self.standing_jobs());
-        let live = closure(roots, found, first).map_err(Violation::JobLacks)?.needs;
+        if self.refs.now.count_ones() > 1 {
+            return Err(Violation::Leak("an old table of refs"));
+        }
+        let live = closure(self.roots(), found, first).map_err(Violation::JobLacks)?.needs;
         if self.loose.now & !live.objects != 0 {
             return Err(Violation::Leak("a loose object"));
         }
@@ -285,10 +339,12 @@ impl Repository {
             &mut self.jobs,
             &mut self.forgotten,
             &mut self.sealed,
+            &mut self.refs,
             &mut self.generations,
         ] {
             directory.cut_power(random);
         }
+        self.wanted = self.refs_of(self.newest_table());
         self.prune_locked = false;
         for session in &mut self.sessions {
             session.alive = false;

@@ -8,7 +8,7 @@ use super::others::{Forget, Merge, Reader};
 use super::pipeline::Pipeline;
 use super::prune::Prune;
 use super::repository::{Repository, Violation};
-use super::session::View;
+use super::tagger::Tagger;
 use super::universe::{Random, bit};
 use super::writer::Writer;
 use super::{Flaw, Turn};
@@ -21,6 +21,7 @@ enum Actor {
     Reader(Reader),
     Forget(Forget),
     Merge(Merge),
+    Tagger(Tagger),
 }
 
 impl Actor {
@@ -36,23 +37,25 @@ impl Actor {
             Self::Reader(reader) => reader.step(repository, random),
             Self::Forget(forget) => Ok(forget.step(repository, random)),
             Self::Merge(merge) => Ok(merge.step(repository)),
+            Self::Tagger(tagger) => Ok(tagger.step(repository, random)),
         }
     }
 
     /// Kill -9: the kernel lets go of every lock the process held.
     fn die(&self, repository: &mut Repository) {
-        let (view, holds_lock) = match self {
-            Self::Writer(writer) => (Some(&writer.view), false),
-            Self::Pipeline(pipeline) => (Some(&pipeline.view), false),
-            Self::Reader(reader) => (Some(&reader.view), false),
-            Self::Prune(prune) => (None, prune.holds_lock()),
-            Self::Merge(merge) => (None, merge.holds_lock()),
-            Self::Forget(_) => (None, false),
+        let (sessions, holds_lock): (Vec<usize>, bool) = match self {
+            Self::Writer(writer) => (writer.view.session().into_iter().collect(), false),
+            Self::Pipeline(pipeline) => (pipeline.sessions().collect(), false),
+            Self::Reader(reader) => (reader.view.session().into_iter().collect(), false),
+            Self::Tagger(tagger) => (tagger.view.session().into_iter().collect(), false),
+            Self::Prune(prune) => (Vec::new(), prune.holds_lock()),
+            Self::Merge(merge) => (Vec::new(), merge.holds_lock()),
+            Self::Forget(_) => (Vec::new(), false),
         };
         if holds_lock {
             repository.prune_locked = false;
         }
-        if let Some(sid) = view.and_then(View::session) {
+        for sid in sessions {
             repository.sessions[sid].alive = false;
             repository.sessions[sid].publishing = false;
         }
@@ -82,6 +85,8 @@ impl Kind {
 pub(super) struct Schedule {
     kind: Kind,
     flaw: Flaw,
+    /// Whether refs are changed all the time, rather than now and then.
+    tags: bool,
     random: Random,
     repository: Repository,
     actors: Vec<Actor>,
@@ -106,6 +111,7 @@ impl Schedule {
         Self {
             kind: Kind::of(seed),
             flaw,
+            tags: random.one_in(5) && Kind::of(seed) != Kind::Restores,
             stride: 1 + random.below(8) * random.below(3),
             repository: Repository::new(flaw),
             actors: Vec::new(),
@@ -125,6 +131,10 @@ impl Schedule {
         for _ in 0..self.random.below(4) {
             let writer = Actor::Writer(Writer::new(self.flaw, &mut self.random));
             self.alone(writer, "a first writer")?;
+        }
+        for _ in 0..if self.tags { 2 } else { 0 } {
+            let tagger = Actor::Tagger(Tagger::new(self.flaw, &mut self.random));
+            self.alone(tagger, "a first tagger")?;
         }
         let actors = 3 + self.random.below(3);
         for _ in 0..actors {
@@ -155,12 +165,13 @@ impl Schedule {
 
     fn spawn(&mut self) {
         let (flaw, random) = (self.flaw, &mut self.random);
-        let choice = random.below(16);
+        let choice = random.below(17);
         let main = match (self.kind, choice % 2) {
+            _ if self.tags && choice > 12 => Actor::Tagger(Tagger::new(flaw, random)),
             (Kind::Pipelines, _) | (Kind::PowerCuts, 0) => {
                 Actor::Pipeline(Pipeline::new(flaw, random))
             }
-            (Kind::Restores, 0) => Actor::Reader(Reader::new(flaw)),
+            (Kind::Restores, 0) => Actor::Reader(Reader::new(flaw, random)),
             _ => Actor::Writer(Writer::new(flaw, random)),
         };
         self.actors.push(match choice {
@@ -168,6 +179,7 @@ impl Schedule {
             3 => Actor::Forget(Forget { undo: true, changed: false }),
             4..=8 => Actor::Prune(Prune::new(random)),
             9 => Actor::Merge(Merge::default()),
+            10 => Actor::Tagger(Tagger::new(flaw, random)),
             _ => main,
         });
     }

@@ -16,6 +16,8 @@ enum At {
     Read,
     Sync,
     Ready,
+    /// The session to lean on is over.
+    Ended,
 }
 
 /// A session and what it has read of the repository.
@@ -23,6 +25,8 @@ enum At {
 pub(super) struct View {
     at: At,
     session: Option<usize>,
+    /// The session to lean on.
+    outer: Option<usize>,
     pub(super) condemned: Condemned,
     pub(super) segments: Set,
     pub(super) packs: Set,
@@ -31,6 +35,10 @@ pub(super) struct View {
 impl View {
     pub(super) fn ready(&self) -> bool {
         self.at == At::Ready
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.at == At::Ended
     }
 
     pub(super) fn session(&self) -> Option<usize> {
@@ -43,11 +51,9 @@ impl View {
     }
 
     pub(super) fn end(&self, repository: &mut Repository) {
-        let session = &mut repository.sessions[self.sid()];
-        if session.is_open() {
-            session.place = Place::Gone;
+        if let Some(session) = self.session {
+            end_session(repository, session);
         }
-        session.alive = false;
     }
 
     /// Reads the index again, within the same session.
@@ -59,14 +65,17 @@ impl View {
         let flaw = repository.flaw;
         self.at = match self.at {
             At::Create => {
-                self.session = Some(repository.create_session());
+                self.session = Some(repository.create_session(self.outer));
                 match flaw {
                     Flaw::GenerationBeforeSession | Flaw::IndexBeforeGeneration => At::List,
                     _ => At::Generation,
                 }
             }
             At::Generation => {
-                self.condemned = repository.condemned();
+                if !self.read_generation(repository) {
+                    self.at = At::Ended;
+                    return;
+                }
                 match flaw {
                     Flaw::GenerationBeforeSession => At::Create,
                     Flaw::IndexBeforeGeneration => At::Sync,
@@ -99,7 +108,28 @@ impl View {
                 At::Ready
             }
             At::Ready => At::Ready,
+            At::Ended => At::Ended,
         };
+    }
+
+    /// Reads the newest generation, or that of the session to lean on, if that still stands.
+    fn read_generation(&mut self, repository: &mut Repository) -> bool {
+        let Some(outer) = self.outer else {
+            self.condemned = repository.condemned();
+            return true;
+        };
+        let is_open = repository.sessions[outer].is_open();
+        let generation = repository.generation(repository.sessions[outer].generation);
+        self.condemned = generation.unwrap_or_default();
+        if is_open {
+            repository.generation_lost |= generation.is_none();
+            return true;
+        }
+        if let (Flaw::OuterGenerationAlone, Some(session)) = (repository.flaw, self.session) {
+            repository.sessions[session].outer = None;
+            return true;
+        }
+        false
     }
 
     /// Begins a view; the flaw needs another first step.
@@ -109,6 +139,11 @@ impl View {
             _ => At::Create,
         };
         Self { at, ..Self::default() }
+    }
+
+    /// Begins a view that leans on a session, if there is one.
+    pub(super) fn open_in(outer: Option<usize>, flaw: Flaw) -> Self {
+        Self { outer, ..Self::open(flaw) }
     }
 
     /// The records in packs that a writer may take for stored.
@@ -123,6 +158,15 @@ impl View {
     pub(super) fn hits(&self, repository: &Repository) -> Set {
         self.packed(repository) | (repository.loose.now & !self.condemned.loose)
     }
+}
+
+/// The end of a session: its file is removed, unless it was moved.
+pub(super) fn end_session(repository: &mut Repository, sid: usize) {
+    let session = &mut repository.sessions[sid];
+    if session.is_open() {
+        session.place = Place::Gone;
+    }
+    session.alive = false;
 }
 
 const EVEN: Set = 0x5555_5555_5555_5555;

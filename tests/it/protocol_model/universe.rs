@@ -18,6 +18,9 @@ const WHOLE: Set = (1 << OBJECT_COUNT) - 1;
 /// Records that go into packs of file data; all others go into packs of trees and lists.
 pub(super) const DATA_RECORDS: Set = BLOBS | bit(24) | bit(25);
 
+/// Records that are lists of chunks.
+pub(super) const LISTS: Set = bit(20) | bit(21) | bit(22) | bit(23);
+
 /// The objects that each record refers to.
 const REFERENCES: [Set; RECORD_COUNT] = [
     0,
