@@ -119,7 +119,8 @@ impl Messages {
     fn say(&self, line: &str) {
         let clear = if self.has_progress { "\r\u{1b}[K" } else { "" };
         // If standard error is closed there is nobody to tell.
-        let _ignored = writeln!(io::stderr(), "{clear}{line}");
+        // One write, so that lines of programs that run side by side stay whole.
+        let _ignored = io::stderr().write_all(format!("{clear}{line}\n").as_bytes());
     }
 
     fn progress(&self) {

@@ -14,7 +14,7 @@ use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
-use crate::format::tree::{self, Node};
+use crate::format::tree::Entry;
 use crate::ops::ls_tree::ls_tree;
 use crate::ops::write_snapshot::{SnapshotLabels, write_snapshot};
 use crate::repository::{Repository, RepositoryError};
@@ -207,16 +207,8 @@ fn counts_of(repository: &Repository, tree: &Id) -> Result<Counts, Failure> {
         return Err(Failure::usage(format!("{tree} is a {kind}, not a tree")));
     }
     let mut counts = Counts::default();
-    ls_tree(repository.store(), tree, &mut |_, entry: &tree::Entry| {
-        match entry.node {
-            Node::Directory { .. } => counts.directories += 1,
-            Node::File { size_bytes, .. } => {
-                counts.files += 1;
-                counts.size_bytes = counts.size_bytes.saturating_add(size_bytes);
-            }
-            Node::Symlink { .. } => counts.symlinks += 1,
-            _ => counts.others += 1,
-        }
+    ls_tree(repository.store(), tree, &mut |_, entry: &Entry| {
+        counts.add(&entry.node);
         Ok::<_, Failure>(true)
     })?;
     Ok(counts)

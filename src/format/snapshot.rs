@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{DecodeError, Reader};
 use super::control::canonical_json;
-use super::tree::{Metadata, Xattr, XattrValue};
+use super::tree::{Metadata, Node, Xattr, XattrValue};
 use crate::base::id::Id;
 use crate::base::limits::XATTR_INLINE_BYTES_MAX;
 
@@ -114,6 +114,19 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts an entry.
+    pub fn add(&mut self, node: &Node) {
+        match node {
+            Node::Directory { .. } => self.directories += 1,
+            Node::File { size_bytes, .. } => {
+                self.files += 1;
+                self.size_bytes = self.size_bytes.saturating_add(*size_bytes);
+            }
+            Node::Symlink { .. } => self.symlinks += 1,
+            _ => self.others += 1,
+        }
+    }
+
     /// Whether JSON readers that keep numbers as doubles read them exactly.
     fn is_exact(&self) -> bool {
         let Self { files, directories, symlinks, others, size_bytes } = *self;

@@ -20,7 +20,6 @@ pub mod pack_objects;
 pub mod read_entry;
 pub mod restore;
 pub mod rev_list;
-pub mod tree_builder;
 pub mod update_ref;
 pub mod verify_pack;
 pub mod write_snapshot;

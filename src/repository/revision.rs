@@ -128,7 +128,7 @@ impl Repository {
     ///
     /// It means nothing, or more than one thing; the repository fails.
     pub fn resolve(&self, revision: &[u8], zone: &TimeZone) -> Result<Resolved, RevisionError> {
-        let colon = revision.iter().position(|byte| *byte == b':');
+        let colon = path_colon(revision);
         let (name, path) = match colon {
             Some(at) => (&revision[..at], Some(&revision[at + 1..])),
             None => (revision, None),
@@ -306,6 +306,19 @@ fn object(id: Id, kind: Kind) -> Resolved {
     Resolved { id, kind, snapshot, project: None, job: None, path: Vec::new(), entry: None }
 }
 
+/// The colon before a path: the first that is not in the braces of a date.
+fn path_colon(revision: &[u8]) -> Option<usize> {
+    let first = revision.iter().position(|byte| *byte == b':')?;
+    let head = &revision[..first];
+    let is_in_date = head.windows(2).any(|pair| pair == b"@{") && !head.contains(&b'}');
+    let from = match is_in_date {
+        true => first + revision[first..].iter().position(|byte| *byte == b'}')?,
+        false => first,
+    };
+    let found = revision[from..].iter().position(|byte| *byte == b':');
+    found.map(|at| from + at)
+}
+
 fn find_entry(id: &Id, bytes: &[u8], name: &[u8]) -> Result<Option<Entry>, RevisionError> {
     for entry in tree::entries(bytes) {
         let entry = entry.map_err(|source| crate::store::ReadError::Damaged {
@@ -355,6 +368,21 @@ fn parse_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_begins_behind_the_first_colon_that_is_in_no_date() {
+        for (revision, expected) in [
+            (&b"app"[..], None),
+            (b"app:a:b", Some(3)),
+            (b"app@{2026-11-01T12:00}", None),
+            (b"app@{2026-11-01T12:00}:a", Some(22)),
+            (b"app:x@{1:2}", Some(3)),
+            (b"app@{2026-11-01}:a", Some(16)),
+            (b"app@{12:00", None),
+        ] {
+            assert_eq!(path_colon(revision), expected, "{}", revision.escape_ascii());
+        }
+    }
 
     #[test]
     fn names_split_into_base_and_moment() {

@@ -145,7 +145,7 @@ fn pages() -> BTreeMap<String, String> {
     let mut pages: BTreeMap<String, String> =
         page_names().into_iter().map(|name| (name.clone(), read(&format!("man/{name}")))).collect();
     for (path, text) in files() {
-        let name = path.strip_prefix("man/").filter(|name| !name.ends_with(".json"));
+        let name = path.strip_prefix("man/").filter(|_| path != schema::PATH);
         pages.extend(name.map(|name| (name.to_owned(), text)));
     }
     pages

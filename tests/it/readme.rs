@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use runup::base::hash::plain;
 use runup::base::id::hex;
 use runup::base::limits;
-use runup::cli::Exit;
+use runup::cli::commands::{self, Listed};
+use runup::cli::{Exit, Layer};
 use runup::format::chunker::ChunkerParameters;
 use runup::format::project_file::{self, JOBS_MAX, PROJECT_FILE_BYTES_MAX};
 use runup::format::snapshot::PROJECT_NAME_BYTES_MAX;
@@ -182,6 +183,16 @@ fn the_page_has_the_limits_of_the_code() {
 }
 
 // Tables.
+
+#[test]
+fn programs_are_all_in_the_table() {
+    let plumbing = commands::ALL.iter().filter(|listed| listed.layer == Layer::Plumbing);
+    let row = |listed: &Listed| {
+        let about = (listed.clap)(listed.name).get_about().unwrap().to_string();
+        vec![format!("`runup-{}`", listed.name), about]
+    };
+    assert_eq!(table("programs"), plumbing.map(row).collect::<Vec<_>>());
+}
 
 #[test]
 fn exit_codes_are_all_in_the_table() {

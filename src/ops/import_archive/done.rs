@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use super::tree_builder::TreeBuilder;
 use super::{ImportError, ImportReport};
 use crate::base::kind::Kind;
 use crate::base::monitor::{Monitor, Problem};
 use crate::format::links;
 use crate::format::snapshot::{BytesText, RootMetadata, RootRecord, Skipped};
 use crate::format::tar::Member;
-use crate::ops::tree_builder::TreeBuilder;
 use crate::store::{InsertReport, ObjectSink, put_any};
 
 /// What has come of an archive so far.

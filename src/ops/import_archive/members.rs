@@ -9,6 +9,7 @@ use super::content::Contents;
 use super::done::Done;
 use super::metadata::{attributes, metadata};
 use super::stream::Archive;
+use super::tree_builder::BuildError;
 use super::{ImportError, ImportOptions};
 use crate::base::limits::{DEPTH_MAX, LINK_TARGET_BYTES_MAX, NAME_BYTES_MAX, OBJECT_BYTES_MAX};
 use crate::base::monitor::{Action, Monitor};
@@ -17,7 +18,6 @@ use crate::format::tar::{
     sparse,
 };
 use crate::format::tree::Node;
-use crate::ops::tree_builder::BuildError;
 use crate::store::ObjectSink;
 
 /// Most bytes of a name that stand in a message.

@@ -8,6 +8,7 @@ mod done;
 mod members;
 mod metadata;
 mod stream;
+mod tree_builder;
 
 use std::io::{self, Read};
 

@@ -136,21 +136,9 @@ impl<S: ObjectSink> Builder<'_, S> {
     }
 
     fn keep(&mut self, entry: &Entry, bytes: &mut Vec<u8>) {
-        self.count(&entry.node);
+        self.counts.add(&entry.node);
         self.is_counted &= !entry.is_directory();
         entry.encode(bytes);
-    }
-
-    fn count(&mut self, node: &Node) {
-        match node {
-            Node::Directory { .. } => self.counts.directories += 1,
-            Node::File { size_bytes, .. } => {
-                self.counts.files += 1;
-                self.counts.size_bytes = self.counts.size_bytes.saturating_add(*size_bytes);
-            }
-            Node::Symlink { .. } => self.counts.symlinks += 1,
-            _ => self.counts.others += 1,
-        }
     }
 
     /// The encoded entry that a change leads to; `None` for a removal.
@@ -172,7 +160,7 @@ impl<S: ObjectSink> Builder<'_, S> {
                     self.find_file(path, id, Some(size_bytes))?;
                 }
                 self.check_xattrs(path, &entry.metadata)?;
-                self.count(&entry.node);
+                self.counts.add(&entry.node);
                 return Ok(Some(bytes.into()));
             }
             Change::Partial(partial) => {
@@ -200,7 +188,7 @@ impl<S: ObjectSink> Builder<'_, S> {
         };
         let metadata = self.metadata(&partial, &node, replaced);
         self.check_xattrs(path, &metadata)?;
-        self.count(&node);
+        self.counts.add(&node);
         encode(path, Entry { name: name.into(), metadata, node }).map(Some)
     }
 

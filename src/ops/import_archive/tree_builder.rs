@@ -1,4 +1,5 @@
-//! A tree made path by path, in any order: later entries replace earlier ones.
+//! A tree made path by path, in any order, as tar extracts: later entries replace earlier ones, and
+//! links copy what stands at their target then.
 //!
 //! Invariant: only the end makes objects; until then entries can come, go and be replaced. Memory
 //! is that of the names and the encoded metadata.
@@ -17,14 +18,14 @@ use crate::store::{ObjectSink, WriteError, put_any};
 
 /// The mode of a directory that nothing but the paths below it tells of. Its owner and group are 0,
 /// and so is its time.
-pub const IMPLIED_DIRECTORY_MODE: u16 = 0o755;
+pub(super) const IMPLIED_DIRECTORY_MODE: u16 = 0o755;
 
 const ROOT: usize = 0;
 
 /// Why an entry cannot be put where it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub(super) enum BuildError {
     /// A name is empty, `.`, `..`, over 255 bytes, or has a `/` or NUL in it.
     #[error("a name that cannot stand in a tree")]
     Name,
@@ -41,20 +42,20 @@ pub enum BuildError {
 
 /// What became of a builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuiltTree {
+pub(super) struct BuiltTree {
     /// The tree of the root directory.
-    pub tree: Id,
+    pub(super) tree: Id,
     /// The metadata of the root directory, if it was told.
-    pub root: Option<Metadata>,
+    pub(super) root: Option<Metadata>,
     /// Figures of the tree; of trees that were put as a whole, only their directory.
-    pub counts: Counts,
+    pub(super) counts: Counts,
     /// The groups of paths that share an inode.
-    pub links: links::Groups,
+    pub(super) links: links::Groups,
 }
 
 /// A tree that is being made.
 #[derive(Debug)]
-pub struct TreeBuilder {
+pub(super) struct TreeBuilder {
     /// The root first, each directory before what is in it. One that was removed stays empty.
     directories: Vec<Directory>,
     groups: u32,
@@ -93,7 +94,7 @@ impl Default for TreeBuilder {
 
 impl TreeBuilder {
     /// Starts with an empty root directory.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { directories: vec![Directory::default()], groups: 0 }
     }
 
@@ -102,7 +103,7 @@ impl TreeBuilder {
     /// # Errors
     ///
     /// The path cannot stand in the tree.
-    pub fn insert_directory(
+    pub(super) fn insert_directory(
         &mut self,
         path: &[&[u8]],
         metadata: Metadata,
@@ -125,7 +126,7 @@ impl TreeBuilder {
     /// # Errors
     ///
     /// The path is empty or cannot stand in the tree.
-    pub fn insert(
+    pub(super) fn insert(
         &mut self,
         path: &[&[u8]],
         metadata: Metadata,
@@ -141,7 +142,7 @@ impl TreeBuilder {
     /// # Errors
     ///
     /// [`BuildError::NoTarget`] if it is not there, or a directory; as [`TreeBuilder::insert`].
-    pub fn link(&mut self, path: &[&[u8]], target: &[&[u8]]) -> Result<(), BuildError> {
+    pub(super) fn link(&mut self, path: &[&[u8]], target: &[&[u8]]) -> Result<(), BuildError> {
         let next_group = self.groups.saturating_add(1);
         let leaf = self.leaf_mut(target).ok_or(BuildError::NoTarget)?;
         if path == target {
@@ -158,22 +159,15 @@ impl TreeBuilder {
         self.put(path, leaf)
     }
 
-    /// Removes an entry with all below it; whether there was one.
-    pub fn remove(&mut self, path: &[&[u8]]) -> bool {
-        let Some((name, above)) = path.split_last() else { return false };
-        let removed = self
-            .find(above)
-            .and_then(|at| self.directories.get_mut(at))
-            .and_then(|directory| directory.entries.remove(*name));
-        self.empty(removed)
-    }
-
     /// Ends the tree: encodes every directory from below, and hands it to the sink.
     ///
     /// # Errors
     ///
     /// Those of the sink.
-    pub fn finish<S: ObjectSink + ?Sized>(mut self, sink: &mut S) -> Result<BuiltTree, WriteError> {
+    pub(super) fn finish<S: ObjectSink + ?Sized>(
+        mut self,
+        sink: &mut S,
+    ) -> Result<BuiltTree, WriteError> {
         let (order, links) = self.order();
         let mut counts = Counts::default();
         let mut trees = vec![None; self.directories.len()];
@@ -287,9 +281,8 @@ impl TreeBuilder {
         }
     }
 
-    /// Frees what was below an entry that is gone; whether there was one.
-    fn empty(&mut self, removed: Option<Slot>) -> bool {
-        let is_removed = removed.is_some();
+    /// Frees what was below an entry that is gone.
+    fn empty(&mut self, removed: Option<Slot>) {
         let mut waiting: Vec<Slot> = removed.into_iter().collect();
         while let Some(slot) = waiting.pop() {
             let Slot::Directory(at) = slot else { continue };
@@ -297,7 +290,6 @@ impl TreeBuilder {
                 waiting.extend(std::mem::take(directory).entries.into_values());
             }
         }
-        is_removed
     }
 }
 
@@ -313,17 +305,7 @@ fn encoded(metadata: Metadata, node: Node) -> Box<[u8]> {
 }
 
 fn count(tree: &[u8], counts: &mut Counts) {
-    for entry in tree::entries(tree).flatten() {
-        match entry.node {
-            Node::Directory { .. } => counts.directories += 1,
-            Node::File { size_bytes, .. } => {
-                counts.files += 1;
-                counts.size_bytes = counts.size_bytes.saturating_add(size_bytes);
-            }
-            Node::Symlink { .. } => counts.symlinks += 1,
-            _ => counts.others += 1,
-        }
-    }
+    tree::entries(tree).flatten().for_each(|entry| counts.add(&entry.node));
 }
 
 #[cfg(test)]
@@ -385,10 +367,6 @@ mod tests {
         insert(&mut builder, &[b"a"], 2);
         insert(&mut builder, &[b"x"], 3);
         insert(&mut builder, &[b"x", b"y"], 4);
-        insert(&mut builder, &[b"gone", b"z"], 5);
-        assert!(builder.remove(&[b"gone"]));
-        assert!(!builder.remove(&[b"gone"]));
-        assert!(!builder.remove(&[]));
         let below = tree_of(&[entry(b"y", 0, file(4))]);
         let expected =
             [entry(b"a", 0, file(2)), entry(b"x", 0o755, Node::Directory { tree: below })];
@@ -405,13 +383,13 @@ mod tests {
         builder.link(&[b"c"], &[b"d", b"b"]).unwrap();
         builder.link(&[b"gone"], &[b"alone"]).unwrap();
         builder.link(&[b"a"], &[b"a"]).unwrap();
-        assert!(builder.remove(&[b"gone"]));
+        builder.insert(&[b"gone"], Metadata::default(), file(1)).unwrap();
         builder.insert(&[b"a"], Metadata::default(), file(9)).unwrap();
         assert_eq!(builder.link(&[b"e"], &[b"d"]), Err(BuildError::NoTarget));
         assert_eq!(builder.link(&[b"e"], &[b"nothing"]), Err(BuildError::NoTarget));
         let built = builder.finish(&mut HashOnly).unwrap();
         assert_eq!(built.links, vec![vec![b"c"[..].into(), b"d/b"[..].into()]]);
-        assert_eq!(built.counts.files, 5);
+        assert_eq!(built.counts.files, 6);
     }
 
     #[test]
