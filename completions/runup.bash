@@ -189,7 +189,7 @@ _runup() {
 _runup_table() {
     options='-c=directory --context=directory --repository=directory --json -v --verbose -h --help -V --version'
     case $1 in
-    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
+    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
     init)
         options+=' --compression=text'
         arguments=''
@@ -270,6 +270,18 @@ _runup_table() {
         options+=' --to=directory --stdin -z -f --force --devices --jobs=text --plain'
         arguments='revision tree-path*'
         ;;
+    update-ref)
+        options+=' -d --delete --old=text --stdin -z --plain'
+        arguments='text revision'
+        ;;
+    for-each-ref)
+        options+=' --points-at=revision -z --name-only --plain'
+        arguments='text*'
+        ;;
+    session)
+        options+=' '
+        arguments='words:run program*'
+        ;;
     fsck)
         options+=' --structure --jobs=text -z --plain'
         arguments=''
@@ -317,6 +329,9 @@ complete -F _runup runup \
     runup-rev-list \
     runup-check-ignore \
     runup-checkout \
+    runup-update-ref \
+    runup-for-each-ref \
+    runup-session \
     runup-fsck \
     runup-count-objects \
     runup-pack-objects \

@@ -325,6 +325,21 @@ __runup_option checkout -l devices -d 'Make devices too, as root'
 __runup_option checkout -l jobs -x -a '(__runup_value text)' -d 'How many threads write files'
 __runup_option checkout -l plain -d 'Print nothing'
 
+__runup_command update-ref plumbing 'Change tags and pins, all at once or not at all' 'text revision' '--old'
+__runup_option update-ref -s d -l delete -d 'Delete the ref, which must be there'
+__runup_option update-ref -l old -x -a '(__runup_value text)' -d 'Only if the ref leads to this object now, or is not there'
+__runup_option update-ref -l stdin -d 'Read a transaction from standard input: records with action, name, id and old, or create NAME REV, update NAME REV [OLD], delete NAME [OLD], verify NAME OLD'
+__runup_option update-ref -s z -d 'Items on standard input, and records, end with NUL'
+__runup_option update-ref -l plain -d 'Print bare ids of what refs lead to now'
+
+__runup_command for-each-ref plumbing 'List tags, pins and the latest snapshot of each project' 'text*' '--points-at'
+__runup_option for-each-ref -l points-at -x -a '(__runup_value revision)' -d 'Only what leads to this object'
+__runup_option for-each-ref -s z -d 'End records with NUL'
+__runup_option for-each-ref -l name-only -d 'Print names only'
+__runup_option for-each-ref -l plain -d 'Print bare ids'
+
+__runup_command session plumbing 'Run a pipeline in one session, which a prune waits for or ends' 'words:run program*' ''
+
 __runup_command fsck plumbing 'Read and verify everything stored' '' '--jobs'
 __runup_option fsck -l structure -d 'Check the structure only: no file data is read'
 __runup_option fsck -l jobs -x -a '(__runup_value text)' -d 'How many threads read packs'
@@ -366,7 +381,7 @@ __runup_option import-archive -l jobs -x -a '(__runup_value text)' -d 'How many 
 __runup_option import-archive -s z -d 'End the record with NUL'
 __runup_option import-archive -l plain -d 'Print the bare id'
 
-__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
+__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
 
 # The options that all commands have.
 __runup_option '' -s c -l context -x -a '(__runup_value directory)' -d 'The directory with runup.yaml, which relative includes start from'

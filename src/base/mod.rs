@@ -7,3 +7,4 @@ pub mod limits;
 pub mod monitor;
 pub mod path;
 pub mod time;
+pub mod zeros;

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::base::zeros::zeros;
 use crate::repository::{Repository, RepositoryError, RevisionError};
 use crate::store::{Found, Span, StoredObject};
 
@@ -380,13 +381,12 @@ pub(super) fn cat(
     kind: Kind,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     repository.store().stream(id, kind, &mut |span| match span {
         Span::Bytes(bytes) => output.bytes(bytes),
         Span::Zeros(mut count) => {
             while count > 0 {
-                let take = count.min(ZEROS.len() as u64);
-                output.bytes(&ZEROS[..take as usize])?;
+                let take = count.min(zeros().len() as u64);
+                output.bytes(&zeros()[..take as usize])?;
                 count -= take;
             }
             Ok(())

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::{HOLE_ALIGN_BYTES, HOLE_BYTES_MIN, PIECE_BYTES};
+use crate::base::zeros::zeros;
 
 /// Where cuts may fall. Stored in the repository's `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +109,6 @@ const fn high_bits(count: u32) -> u64 {
     u64::MAX << (64 - if count > 63 { 63 } else { count })
 }
 
-static ZEROS: [u8; HOLE_BYTES_MIN as usize] = [0; HOLE_BYTES_MIN as usize];
-
 /// One stretch of a long object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretch<'a> {
@@ -181,15 +180,14 @@ impl Segmenter {
         mut count: u64,
         sink: &mut impl FnMut(Stretch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        const ZEROS: [u8; HOLE_ALIGN_BYTES] = [0; HOLE_ALIGN_BYTES];
         let block = HOLE_ALIGN_BYTES as u64;
         if !self.block.is_empty() {
             let take = count.min(block - self.block.len() as u64);
-            self.feed(&ZEROS[..take as usize], sink)?;
+            self.feed(&zeros()[..take as usize], sink)?;
             count -= take;
         }
         self.zeros += count - count % block;
-        self.feed(&ZEROS[..(count % block) as usize], sink)
+        self.feed(&zeros()[..(count % block) as usize], sink)
     }
 
     fn whole_blocks<E>(
@@ -252,7 +250,7 @@ impl Segmenter {
             self.cut_all(sink)?;
             return sink(Stretch::Zeros(count));
         }
-        self.take_waiting(&ZEROS[..count as usize], sink)
+        self.take_waiting(&zeros()[..count as usize], sink)
     }
 
     /// Ends the object. The segmenter is ready for another one then.

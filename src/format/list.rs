@@ -11,6 +11,7 @@ use crate::base::hash::{PieceTree, piece_value};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::PIECE_BYTES;
+use crate::base::zeros::zeros;
 
 /// One stretch of a long object, as its list tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +210,6 @@ impl ListProof {
         fail: &impl Fn(&'static str) -> E,
         value: &mut impl FnMut() -> Result<ChainingValue, E>,
     ) -> Result<(), E> {
-        static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
         let piece_bytes = PIECE_BYTES as u64;
         let start = self.end;
         let end = start.checked_add(segment.length_bytes());
@@ -223,7 +223,7 @@ impl ListProof {
         };
         while (self.pieces + 1).saturating_mul(piece_bytes) <= self.end {
             self.tree.push(if zero_pieces.contains(&self.pieces) {
-                piece_value(self.kind, self.pieces, &ZEROS)
+                piece_value(self.kind, self.pieces, zeros())
             } else {
                 value()?
             });

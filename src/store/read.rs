@@ -18,13 +18,12 @@ use crate::base::kind::Kind;
 use crate::base::limits::{
     FRAME_OBJECT_BYTES_MAX, METADATA_BYTES_MAX, OBJECT_BYTES_MAX, PIECE_BYTES,
 };
+use crate::base::zeros::zeros;
 use crate::format::codec::DecodeError;
 use crate::format::index::{PackRecord, Place};
 use crate::format::list::{
     List, ListProof, Section, Segment, decode_segment_page, decode_value_page,
 };
-
-static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
 /// The bytes of a whole object, inside the frame that holds it.
 #[derive(Debug, Clone)]
@@ -369,7 +368,7 @@ impl Pieces<'_, '_, '_> {
             } else {
                 let room = PIECE_BYTES - self.piece.len();
                 let take = usize::try_from(count).unwrap_or(usize::MAX).min(room);
-                self.bytes(&ZEROS[..take])?;
+                self.bytes(&zeros()[..take])?;
                 count -= take as u64;
             }
         }

@@ -9,6 +9,7 @@ use super::{Store, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::base::zeros::zeros;
 use crate::format::chunker::{Chunker, Segmenter, Stretch};
 use crate::format::list::{ListBuilder, Segment};
 
@@ -223,11 +224,10 @@ impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     ///
     /// Those of the sink.
     pub fn feed_zeros(&mut self, count: u64) -> Result<(), WriteError> {
-        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
         let mut rest = count;
         while rest > 0 {
-            let take = rest.min(ZEROS.len() as u64);
-            self.hash(&ZEROS[..take as usize])?;
+            let take = rest.min(zeros().len() as u64);
+            self.hash(&zeros()[..take as usize])?;
             rest -= take;
         }
         self.with_stretches(|segmenter, each| {

@@ -28,4 +28,5 @@ mod refs;
 mod rev_list;
 mod sandbox;
 mod session;
+mod sizes;
 mod target;

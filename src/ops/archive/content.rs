@@ -9,12 +9,11 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::HOLE_BYTES_MIN;
 use crate::base::monitor::Action;
+use crate::base::zeros::zeros;
 use crate::format::codec::DecodeError;
 use crate::format::list::{List, Segment};
 use crate::format::tar::{Extent, Member, MemberKind, padding};
 use crate::store::{ReadError, Span, Store, Stored};
-
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Most stretches that a sparse member is told in; later holes are written as zeros.
 const EXTENTS_MAX: usize = 1 << 18;
@@ -64,7 +63,7 @@ pub(super) fn write_file(
         source => ArchiveError::Cut { path: String::from_utf8_lossy(path).into_owned(), source },
     })?;
     let fill = padding(stretches.written);
-    archiver.put(ZEROS.get(..fill).unwrap_or_default()).map_err(ArchiveError::Write)?;
+    archiver.put(zeros().get(..fill).unwrap_or_default()).map_err(ArchiveError::Write)?;
     archiver.monitor.path(Action::New, path, size_bytes);
     Ok(true)
 }
@@ -170,8 +169,8 @@ impl Stretches {
 
 fn put_zeros(mut count: u64, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     while count > 0 {
-        let take = count.min(ZEROS.len() as u64);
-        put(ZEROS.get(..take as usize).unwrap_or_default())?;
+        let take = count.min(zeros().len() as u64);
+        put(zeros().get(..take as usize).unwrap_or_default())?;
         count -= take;
     }
     Ok(())

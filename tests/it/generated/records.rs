@@ -16,7 +16,7 @@ const RUNS: &[&str] = &[
     "runup snapshots --json",
     "runup ls --json -r app",
     "runup check --json",
-    "runup-hash-object --stdin-paths <../paths; true",
+    "runup-hash-object --stdin-paths <../paths || true",
     "seq 9 | runup-hash-object -w --stdin --path nine",
     "runup-cat-object -t app:README",
     "echo 0000 | runup-cat-object --batch-check",
@@ -59,7 +59,7 @@ const TROUBLED: &[&str] = &[
     "runup-ls-tree --nonsense",
     "runup ls-tree --nonsense",
     "runup --json backup --nonsense",
-    "runup --json -v backup",
+    "sed -i \"s|'.*.o'|/nowhere|\" runup.yaml; runup --json -v backup",
     "runup-checkout app --to ../out src/gone",
     "runup-write-tree --exclude /nowhere/at/all . --include src --include gone",
     "echo nonsense | runup-mktree",
@@ -162,4 +162,18 @@ fn every_code_in_the_sources_is_documented() {
         }
     }
     assert!(found > 60, "only {found} codes were found");
+}
+
+#[test]
+fn plumbing_prints_bare_words_and_ends_with_nul_on_request() {
+    for listed in runup::cli::commands::ALL {
+        let has_records = !listed.manual().unwrap().records.is_empty();
+        if listed.layer != runup::cli::Layer::Plumbing || !has_records {
+            continue;
+        }
+        let command = (listed.clap)(listed.name);
+        let has = |is_it: &dyn Fn(&clap::Arg) -> bool| command.get_arguments().any(is_it);
+        assert!(has(&|arg| arg.get_long() == Some("plain")), "{} has no --plain", listed.name);
+        assert!(has(&|arg| arg.get_short() == Some('z')), "{} has no -z", listed.name);
+    }
 }
