@@ -160,13 +160,18 @@ impl Command for HashObject {
 impl HashObject {
     fn all<S: ObjectSink>(
         &self,
-        sinks: Vec<S>,
+        mut sinks: Vec<S>,
         printer: &mut Printer<'_>,
     ) -> Result<Vec<S>, Failure> {
+        let first = self.stdin.then(|| Question::Stdin(self.path.clone()));
+        let mut given = first.into_iter().chain(self.paths.iter().cloned().map(Question::Named));
+        // A single file is hashed before threads would have started.
+        if let ([sink], false) = (&mut *sinks, self.stdin_paths) {
+            given.try_for_each(|question| printer.take(answer(sink, question)))?;
+            return Ok(sinks);
+        }
         let questions = |ask: &mut Ask<'_, Question>| {
-            let first = self.stdin.then(|| Question::Stdin(self.path.clone()));
-            let named = self.paths.iter().cloned().map(Question::Named);
-            if !first.into_iter().chain(named).all(&mut *ask) || !self.stdin_paths {
+            if !given.all(&mut *ask) || !self.stdin_paths {
                 return Ok(());
             }
             input::for_each_item(self.nul, |item| {
