@@ -1,12 +1,14 @@
 //! `runup mktree`: records of entries become a tree.
 
+mod item;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::entry::XattrRecord;
+use self::item::Item;
 use super::environment::{self, Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -14,15 +16,11 @@ use super::input;
 use super::json::TreeRecord;
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
-use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::links::{self, Groups};
-use crate::format::snapshot::{BytesText, RootMetadata, RootRecord};
-use crate::format::tree::Node;
+use crate::format::snapshot::{RootMetadata, RootRecord};
 use crate::ops::closure::first_absent;
-use crate::ops::mktree::{
-    Built, Content, Defaults, Edits, Links, MktreeError, PartialMetadata, build,
-};
+use crate::ops::mktree::{Built, Defaults, Edits, Links, MktreeError, build};
 use crate::repository::{Repository, RepositoryError, WriteSession};
 use crate::store::{HashOnly, InsertOptions, Inserter, ObjectSink, Store, put_any};
 
@@ -56,44 +54,6 @@ struct Record {
     root: TreeRecord,
     /// Records and lines that were read.
     entries_named: u64,
-}
-
-/// What is read of a record of ls-tree, hash-object, diff-tree, write-tree or rev-parse.
-#[derive(Debug, Default, Deserialize)]
-struct Item {
-    path: Option<String>,
-    path_b64: Option<String>,
-    r#type: Option<String>,
-    mode: Option<String>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    user: Option<String>,
-    group: Option<String>,
-    size_bytes: Option<u64>,
-    mtime: Option<String>,
-    id: Option<Id>,
-    tree: Option<Id>,
-    root: Option<RootMetadata>,
-    target: Option<String>,
-    target_b64: Option<String>,
-    major: Option<u32>,
-    minor: Option<u32>,
-    xattrs: Option<Vec<XattrRecord>>,
-    link_group: Option<String>,
-    status: Option<String>,
-    old: Option<OldPath>,
-    error: Option<ErrorField>,
-}
-
-#[derive(Debug, Deserialize)]
-struct OldPath {
-    path: String,
-    path_b64: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ErrorField {
-    message: String,
 }
 
 impl Command for Mktree {
@@ -307,121 +267,6 @@ impl Named {
         let content = item.content(&path, self.is_recursive)?;
         Ok(self.edits.put(&path, metadata, content)?)
     }
-}
-
-impl Item {
-    /// A line as b3sum prints it: an id, two spaces, a path.
-    fn from_b3sum(line: &[u8]) -> Result<Self, Failure> {
-        let refuse = || {
-            let start: String = String::from_utf8_lossy(line).chars().take(80).collect();
-            Failure::usage(format!("neither a record nor an id, two spaces and a path: {start}"))
-        };
-        let (line, is_escaped) = match line.strip_prefix(b"\\") {
-            Some(rest) => (rest, true),
-            None => (line, false),
-        };
-        let (digits, rest) = line.split_at_checked(64).ok_or_else(refuse)?;
-        let id = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        let path = rest.strip_prefix(b"  ").ok_or_else(refuse)?;
-        let path = if is_escaped { unescape(path).ok_or_else(refuse)? } else { path.to_vec() };
-        let BytesText { path, path_b64 } = BytesText::new(&path);
-        let id: Id = id.ok_or_else(refuse)?;
-        Ok(Self { path: Some(path), path_b64, id: Some(id), ..Self::default() })
-    }
-
-    fn path(&self) -> Result<Vec<u8>, Failure> {
-        let path = self.path.clone().ok_or_else(|| {
-            Failure::usage("a record without a `path`: `hash-object --stdin` takes one with --path")
-        })?;
-        input::path_bytes(path, self.path_b64.clone())
-    }
-
-    fn metadata(&self, path: &[u8]) -> Result<PartialMetadata, Failure> {
-        let refuse = |field: &str| {
-            let path = String::from_utf8_lossy(path).into_owned();
-            Failure::usage(format!("{path:?}: `{field}` is not what ls-tree would print"))
-        };
-        // The record of write-tree has the metadata of its directory apart.
-        if let Some(root) = &self.root {
-            let metadata = root.decode().ok_or_else(|| refuse("root"))?;
-            return Ok(PartialMetadata {
-                mode: Some(metadata.mode),
-                uid: Some(metadata.uid),
-                gid: Some(metadata.gid),
-                mtime: Some(metadata.mtime),
-                xattrs: Some(metadata.xattrs),
-            });
-        }
-        let mode = self.mode.as_deref().map(|mode| u16::from_str_radix(mode, 8)).transpose();
-        let mtime = self.mtime.as_deref().map(str::parse).transpose();
-        let xattrs = self
-            .xattrs
-            .as_ref()
-            .map(|xattrs| xattrs.iter().map(XattrRecord::decode).collect::<Option<Vec<_>>>());
-        Ok(PartialMetadata {
-            mode: mode.map_err(|_| refuse("mode"))?,
-            uid: self.uid,
-            gid: self.gid,
-            mtime: mtime.map_err(|_| refuse("mtime"))?,
-            xattrs: xattrs.map(|xattrs| xattrs.ok_or_else(|| refuse("xattrs"))).transpose()?,
-        })
-    }
-
-    fn content(&self, path: &[u8], is_recursive: bool) -> Result<Content, Failure> {
-        let refuse = |what: &str| {
-            let path = String::from_utf8_lossy(path).into_owned();
-            Failure::usage(format!("{path:?}: {what}"))
-        };
-        if self.tree.is_some() {
-            return Ok(Content::Directory { tree: self.tree });
-        }
-        let device =
-            || self.major.zip(self.minor).ok_or_else(|| refuse("`major` and `minor` are needed"));
-        let node = match self.r#type.as_deref() {
-            None => {
-                return self.id.map(Content::Object).ok_or_else(|| refuse("`id` is needed"));
-            }
-            Some("file") => {
-                let id = self.id.ok_or_else(|| refuse("`id` is needed"))?;
-                return Ok(Content::File { id, size_bytes: self.size_bytes });
-            }
-            // With --recursive a directory is what is named below it, so that records that were
-            // left out of a listing are not in the tree either.
-            Some("dir") => {
-                let tree = self.id.filter(|_| !is_recursive);
-                return Ok(Content::Directory { tree });
-            }
-            Some("symlink") => {
-                let target = self.target.clone().ok_or_else(|| refuse("`target` is needed"))?;
-                let target = input::path_bytes(target, self.target_b64.clone())?;
-                Node::Symlink { target: target.into() }
-            }
-            Some("fifo") => Node::Fifo,
-            Some("socket") => Node::Socket,
-            Some("chardev") => device().map(|(major, minor)| Node::CharDevice { major, minor })?,
-            Some("dev") => device().map(|(major, minor)| Node::BlockDevice { major, minor })?,
-            Some(other) => return Err(refuse(&format!("`type` {other:?} is not known"))),
-        };
-        Ok(Content::Special(node))
-    }
-}
-
-/// Undoes how b3sum writes names with a backslash or a line end.
-fn unescape(path: &[u8]) -> Option<Vec<u8>> {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut bytes = path.iter();
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'\\' => match bytes.next()? {
-                b'\\' => b'\\',
-                b'n' => b'\n',
-                b'r' => b'\r',
-                _ => return None,
-            },
-            other => *other,
-        });
-    }
-    Some(plain)
 }
 
 impl From<MktreeError> for Failure {

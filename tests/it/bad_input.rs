@@ -361,7 +361,17 @@ fn a_reader_that_had_enough_is_no_news_and_a_full_device_is() {
         .run("mkdir many; cd many; for n in $(seq 1000); do : >a-rather-long-name-$n; done")
         .succeeds();
     sandbox.run("runup backup").succeeds();
-    for script in ["runup-ls-tree -r app", "runup ls app", "runup-cat-object -p app:many"] {
+    for script in [
+        "runup-ls-tree -r app",
+        "runup ls app",
+        "runup-cat-object -p app:many",
+        "runup-cat-object --batch-all-objects",
+        "runup-rev-list --objects app",
+        "runup-diff-tree -r --root app",
+        "runup-archive app",
+        "find many | runup-hash-object --stdin-paths",
+        "find many | runup-check-ignore -n --stdin",
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = sandbox.shell(&format!("exec {script}")).stdout(writer).output().unwrap();
