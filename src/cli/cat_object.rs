@@ -196,9 +196,13 @@ impl CatObject {
         let mut exit = Exit::Done;
         input::for_each_item(self.nul, |item| {
             let object = input::object(item)?;
-            let text = String::from_utf8_lossy(&object).into_owned();
+            let text = String::from_utf8_lossy(object.as_deref().unwrap_or_default()).into_owned();
             let mut bytes_of = None;
-            let record = match find_or_candidates(repository, &object)? {
+            let answer = match &object {
+                Some(object) => find_or_candidates(repository, object)?,
+                None => Answer::Missing,
+            };
+            let record = match answer {
                 Answer::Found(id, found) => {
                     let record = describe_any(repository, text, &id, &found)?;
                     bytes_of = Some((id, found.kind)).filter(|_| self.batch);

@@ -57,7 +57,8 @@ impl Command for CatSnapshot {
         }
         if self.stdin {
             input::for_each_item(self.nul, |item| {
-                self.print(&repository, &input::object(item)?, output)?;
+                let revision = input::sound_object(item)?.unwrap_or_default();
+                self.print(&repository, &revision, output)?;
                 Ok(output.flush()?)
             })?;
         }

@@ -151,6 +151,8 @@ impl Command for CheckIgnore {
         let answered = self.answer(globals, output);
         answered.map_err(|failure| match failure.exit {
             Exit::Usage => failure,
+            // Whoever asked has had enough.
+            _ if failure.code == "broken_pipe" => failure,
             _ => Failure { exit: Exit::Unanswered, ..failure },
         })
     }
@@ -170,7 +172,7 @@ impl CheckIgnore {
         }
         if self.stdin {
             input::for_each_item(self.nul, |item| {
-                answers.one(&rules, &context, &input::path(item)?, output)?;
+                answers.one(&rules, &context, &input::local_path(item)?, output)?;
                 Ok(output.flush()?)
             })?;
         }

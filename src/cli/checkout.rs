@@ -216,7 +216,11 @@ impl Checkout {
         }
         if self.stdin {
             input::for_each_item(self.nul, |item| {
-                paths.push(clean(&input::path(item)?)?);
+                let path = input::path(item)?;
+                if path.is_empty() {
+                    return Err(Failure::usage("an empty path on standard input"));
+                }
+                paths.push(clean(&path)?);
                 Ok(())
             })?;
             if paths.is_empty() {

@@ -5,14 +5,16 @@ use std::ffi::OsString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::entry::EntryRecord;
-use super::environment::Globals;
+use super::entry::{EntryRecord, Surroundings};
+use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::input::bare_path;
 use super::ls_tree::{tree_of, tree_paths};
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
+use crate::format::tree::Entry;
 use crate::ops::diff_tree::{Change, DiffOptions, Status, diff_tree};
 use crate::ops::ls_tree::{Listing, has_path};
 use crate::repository::Repository;
@@ -124,6 +126,8 @@ impl DiffTree {
     /// Prints all differences; whether there are any.
     fn compare(&self, repository: &Repository, output: &mut Output) -> Result<bool, Failure> {
         let (old, new, paths) = self.arguments();
+        let old_side = self.surroundings(repository, old)?;
+        let new_side = self.surroundings(repository, Some(new))?;
         let old = old.map(|revision| tree_of(repository, revision)).transpose()?;
         let new = tree_of(repository, new)?;
         let options = DiffOptions {
@@ -139,9 +143,25 @@ impl DiffTree {
         let mut differs = false;
         diff_tree(repository.store(), old.as_ref(), Some(&new), &options, &mut |change| {
             differs = true;
-            self.print(change, output)
+            self.print(change, (&old_side, &new_side), output)
         })?;
         Ok(differs)
+    }
+
+    /// What the snapshot of a revision knows of its entries, if records are printed.
+    fn surroundings(
+        &self,
+        repository: &Repository,
+        revision: Option<&OsString>,
+    ) -> Result<Surroundings, Failure> {
+        let Some(revision) = revision.filter(|_| !self.name_only && !self.plain) else {
+            return Ok(Surroundings::default());
+        };
+        let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
+        match resolved.snapshot {
+            Some(snapshot) => Surroundings::of(repository, &snapshot, resolved.path),
+            None => Ok(Surroundings::default()),
+        }
     }
 
     /// The old revision, the new one, and the paths.
@@ -152,7 +172,12 @@ impl DiffTree {
         }
     }
 
-    fn print(&self, change: &Change<'_>, output: &mut Output) -> Result<(), Failure> {
+    fn print(
+        &self,
+        change: &Change<'_>,
+        (old_side, new_side): (&Surroundings, &Surroundings),
+        output: &mut Output,
+    ) -> Result<(), Failure> {
         let (word, letter) = match change.status() {
             Status::Added => ("added", b"A"),
             Status::Removed => ("removed", b"D"),
@@ -166,13 +191,22 @@ impl DiffTree {
             let fields = [Some(&letter[..]), old_path, Some(change.path)];
             let fields: Vec<&[u8]> = fields.into_iter().flatten().collect();
             let separator: &[u8] = if self.nul { b"\0" } else { b"\t" };
-            let text = if self.name_only { change.path.to_vec() } else { fields.join(separator) };
+            let text = if self.name_only {
+                bare_path(change.path).into_owned()
+            } else {
+                fields.join(separator)
+            };
             output.bytes(&text)?;
             output.bytes(end)?;
             return Ok(());
         }
-        let old = || change.old.map(|(path, entry)| EntryRecord::new(path, entry));
-        let new = change.new.map(|entry| EntryRecord::new(change.path, entry));
+        let of = |path: &[u8], entry: &Entry, surroundings: &Surroundings| {
+            let mut record = EntryRecord::new(path, entry);
+            surroundings.complete(path, &mut record);
+            record
+        };
+        let old = || change.old.map(|(path, entry)| of(path, entry, old_side));
+        let new = change.new.map(|entry| of(change.path, entry, new_side));
         // A change has at least one side.
         let entry = new.or_else(old).unwrap_or_default();
         let record = Record { status: word, entry, changed: change.aspects(), old: old() };

@@ -56,7 +56,8 @@ pub(super) struct EntryRecord {
     pub(super) minor: Option<u32>,
     /// Extended attributes, ACLs included, sorted by name.
     pub(super) xattrs: Vec<XattrRecord>,
-    /// The same for all paths that share an inode, and for no others; null where none is shared.
+    /// The same for all paths of a listing that share an inode, and for no others; null where none
+    /// is shared.
     pub(super) link_group: Option<String>,
 }
 
@@ -141,7 +142,7 @@ impl XattrRecord {
 pub(super) struct Surroundings {
     users: HashMap<u32, String>,
     groups: HashMap<u32, String>,
-    links: HashMap<Box<[u8]>, usize>,
+    links: HashMap<Box<[u8]>, String>,
     /// Where in the snapshot the tree stands that is listed.
     place: Vec<u8>,
 }
@@ -158,8 +159,13 @@ impl Surroundings {
             let parsed = map.into_iter().map(|(number, name)| Some((number.parse().ok()?, name)));
             parsed.flatten().collect()
         };
+        // Groups of several listings must not be taken for each other.
+        let of = root.links.map(|links| links.short()).unwrap_or_default();
         let groups = repository.links(&root)?.into_iter().zip(1..);
-        let links = groups.flat_map(|(paths, group)| paths.into_iter().map(move |p| (p, group)));
+        let links = groups.flat_map(|(paths, number)| {
+            let group = format!("{of}:{number}");
+            paths.into_iter().map(move |path| (path, group.clone()))
+        });
         Ok(Self {
             users: names(root.users),
             groups: names(root.groups),
@@ -176,6 +182,6 @@ impl Surroundings {
             true => Cow::Borrowed(path),
             false => Cow::Owned(join(&self.place, path)),
         };
-        record.link_group = self.links.get(&*path).map(ToString::to_string);
+        record.link_group = self.links.get(&*path).cloned();
     }
 }

@@ -175,7 +175,7 @@ impl HashObject {
                 return Ok(());
             }
             input::for_each_item(self.nul, |item| {
-                match ask(Question::Listed(input::path(item)?.into_owned())) {
+                match ask(Question::Listed(input::local_path(item)?.into_owned())) {
                     true => Ok(()),
                     // Why no more answers are wanted is told by whoever wants none.
                     false => {

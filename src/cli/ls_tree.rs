@@ -170,7 +170,7 @@ impl LsTree {
     ) -> std::io::Result<()> {
         let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
         if self.name_only {
-            output.bytes(path)?;
+            output.bytes(&super::input::bare_path(path))?;
             return output.bytes(end);
         }
         if self.format == Format::B3sum {

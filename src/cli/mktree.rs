@@ -16,12 +16,14 @@ use super::input;
 use super::json::TreeRecord;
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
+use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::base::path::join;
 use crate::format::links::{self, Groups};
 use crate::format::snapshot::{RootMetadata, RootRecord};
 use crate::ops::closure::first_absent;
 use crate::ops::mktree::{Built, Defaults, Edits, Links, MktreeError, build};
-use crate::repository::{Repository, RepositoryError, WriteSession};
+use crate::repository::{Repository, RepositoryError, WriteSession, read_links};
 use crate::store::{HashOnly, InsertOptions, Inserter, ObjectSink, Store, put_any};
 
 /// Arguments of `runup mktree`.
@@ -83,7 +85,9 @@ impl Command for Mktree {
 
         What is printed is for runup-write-snapshot(1): the tree, the links among its files, the
         metadata of the root where it was named as `.`, and with a snapshot as the base all else
-        that it says.
+        that it says. Which names share an inode is known from the `link_group` of records, from
+        the base, and from trees that are put whole; a name that joins others which are not named
+        is not linked to them.
     ";
     const EXAMPLES: &'static [Example] = &[
         Example::new(
@@ -149,7 +153,12 @@ impl Base {
         let resolved = repository.resolve(revision.as_encoded_bytes(), &zone())?;
         match resolved.kind {
             Kind::Tree => {
-                Ok(Self { root: Some(RootRecord::of_tree(resolved.id)), links: Groups::new() })
+                let root = Some(RootRecord::of_tree(resolved.id));
+                let Some(snapshot) = resolved.snapshot else {
+                    return Ok(Self { root, links: Groups::new() });
+                };
+                let links = repository.links(&repository.snapshot(&snapshot)?.root)?;
+                Ok(Self { root, links: below(links, &resolved.path) })
             }
             Kind::Snapshot => {
                 let root = repository.snapshot(&resolved.id)?.root;
@@ -161,6 +170,20 @@ impl Base {
             }
         }
     }
+}
+
+/// The groups of paths below a place, as they are called from there.
+fn below(links: Groups, place: &[u8]) -> Groups {
+    if place.is_empty() {
+        return links;
+    }
+    let from_there = |path: &[u8]| -> Option<Box<[u8]>> {
+        path.strip_prefix(place)?.strip_prefix(b"/").map(Into::into)
+    };
+    let groups = links
+        .iter()
+        .map(|paths| paths.iter().filter_map(|path| from_there(path)).collect::<Vec<_>>());
+    groups.filter(|paths| paths.len() > 1).collect()
 }
 
 fn store(
@@ -189,7 +212,14 @@ fn make<S: ObjectSink>(
         gid: rustix::process::getegid().as_raw(),
         mtime: environment::file_time()?,
     };
-    let groups = named.links.groups(&named.edits, base.links);
+    let mut put = Groups::new();
+    for (place, id) in &named.put_links {
+        // Without a repository nothing is looked for, links neither.
+        let links = store.map_or(Ok(Groups::new()), |store| read_links(store, id))?;
+        let at_place = |path: Box<[u8]>| -> Box<[u8]> { join(place, &path).into() };
+        put.extend(links.into_iter().map(|paths| paths.into_iter().map(at_place).collect()));
+    }
+    let groups = named.links.groups(&named.edits, base.links, put);
     let named_root = named.edits.root_metadata(&defaults.metadata("dir"));
     let base_tree = base.root.as_ref().map(|root| root.tree);
     let Built { tree, counts, relied_on } = build(named.edits, base_tree, defaults, store, sink)?;
@@ -219,6 +249,8 @@ struct Named {
     is_recursive: bool,
     edits: Edits,
     links: Links,
+    /// Where whole trees are put, and the links that belong to them.
+    put_links: Vec<(Vec<u8>, Id)>,
     users: BTreeMap<String, String>,
     groups: BTreeMap<String, String>,
 }
@@ -254,7 +286,11 @@ impl Named {
         }
         if let Some(group) = item.link_group.clone() {
             let parts = crate::base::path::components(&path).unwrap_or_default();
-            self.links.add(group, &parts.join(&b'/'));
+            self.links.add(group, item.id, &parts.join(&b'/'));
+        }
+        if let (Some(_), Some(links)) = (item.tree, item.links) {
+            let parts = crate::base::path::components(&path).unwrap_or_default();
+            self.put_links.push((parts.join(&b'/'), links));
         }
         for (number, name, names) in
             [(item.uid, &item.user, &mut self.users), (item.gid, &item.group, &mut self.groups)]

@@ -169,7 +169,8 @@ impl PackObjects {
     ) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
         input::for_each_item(self.nul, |item| {
-            let id = input::id(item)?;
+            // A link or device has no object.
+            let Some(id) = input::id(item)? else { return Ok(()) };
             exit = exit.and(self.one(worker, &id, tally, is_verbose, output)?);
             if is_verbose {
                 output.flush()?;

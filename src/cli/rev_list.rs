@@ -41,7 +41,7 @@ pub struct RevList {
     /// Leave out what these reach
     #[arg(long = "not", value_name = "REV", num_args = 1..)]
     unwanted: Vec<OsString>,
-    /// Leave out what any other live snapshot reaches
+    /// Leave out what any other live snapshot reaches, or a tag or pin
     #[arg(long)]
     exclusive: bool,
     /// List all that the revisions reach, not only themselves
@@ -141,8 +141,8 @@ impl Command for RevList {
         `--objects` every object that they refer to, each once, with its kind, the first path that
         led to it, and what it takes. Chunks of long files and pages of lists have no path.
 
-        `--not` leaves out what its revisions reach, `--exclusive` what any other snapshot, tag or
-        pin reaches: what would be freed if these went. `--disk-usage` prints sums by kind instead.
+        `--not` leaves out what its revisions reach, `--exclusive` what any other snapshot, or a tag
+        or pin reaches: what would be freed if these snapshots went. `--disk-usage` prints sums by kind instead.
 
         Revisions on standard input are bare, or in records of other programs; `^REV` is one for
         `--not`. An object that is missing ends the program with 4, unless `--missing=print` makes
@@ -151,8 +151,8 @@ impl Command for RevList {
     const EXAMPLES: &'static [Example] = &[
         Example::new("What a project takes", "runup-rev-list --disk-usage app@1 app"),
         Example::new(
-            "What only job 1 holds",
-            "runup-rev-list --objects --exclusive app@1 | jq -r .path",
+            "What only job 3 holds",
+            "runup-rev-list --objects --exclusive notes@3 | jq -r .path",
         ),
         Example::new(
             "What job 5 added to job 4",
@@ -208,7 +208,11 @@ impl RevList {
             add(revision.as_encoded_bytes(), false)?;
         }
         if self.stdin {
-            input::for_each_item(self.nul, |item| add(&input::object(item)?, true))?;
+            input::for_each_item(self.nul, |item| match input::sound_object(item)? {
+                Some(revision) => add(&revision, true),
+                // A link or device reaches nothing.
+                None => Ok(()),
+            })?;
         }
         if self.all {
             wanted.extend_from_slice(&live);

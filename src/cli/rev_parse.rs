@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::environment::{Globals, zone};
+use super::environment::{Globals, now, zone};
 use super::exit::Exit;
 use super::failure::{ErrorRecord, Failure};
 use super::input;
@@ -92,7 +92,8 @@ impl Command for RevParse {
         let mut exit = Exit::Done;
         if self.stdin {
             input::for_each_item(self.nul, |item| {
-                let revision = input::object(item)?;
+                let revision = input::object(item)?.unwrap_or_default();
+                repository.store().look_again(now())?;
                 let resolved = resolve(&repository, &revision);
                 if let Err(failure) = &resolved {
                     exit = exit.and(failure.exit);

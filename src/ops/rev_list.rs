@@ -82,8 +82,10 @@ pub fn sort_roots(roots: &mut Vec<ListRoot>) {
 
 /// Those of `live` that are none of the wanted roots, and that no wanted root was reached through.
 pub fn other_roots(live: Vec<ListRoot>, wanted: &[ListRoot]) -> Vec<ListRoot> {
+    // A tag or pin keeps what it leads to, whichever snapshots go.
     let is_wanted = |root: &ListRoot| {
-        wanted.iter().any(|wanted| wanted.id == root.id || wanted.snapshot == Some(root.id))
+        let is_it = |wanted: &ListRoot| wanted.id == root.id || wanted.snapshot == Some(root.id);
+        root.job.is_some() && wanted.iter().any(is_it)
     };
     live.into_iter().filter(|root| !is_wanted(root)).collect()
 }

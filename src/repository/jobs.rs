@@ -15,7 +15,7 @@ use crate::format::codec::DecodeError;
 use crate::format::control;
 use crate::format::links::{self, Groups};
 use crate::format::snapshot::{RootRecord, Snapshot};
-use crate::store::ReadError;
+use crate::store::{ReadError, Store};
 
 /// What a job's file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,16 +172,8 @@ impl Repository {
     /// # Errors
     ///
     /// They are missing or damaged.
-    pub fn links(&self, root: &RootRecord) -> Result<Groups, RepositoryError> {
-        let Some(id) = root.links else { return Ok(Groups::new()) };
-        let bytes = self.store.read(&id, Kind::Links)?;
-        let groups = links::decode(&bytes).map_err(|source| ReadError::Damaged {
-            id,
-            kind: Kind::Links,
-            file: self.location.clone(),
-            source,
-        })?;
-        Ok(groups)
+    pub fn links(&self, root: &RootRecord) -> Result<Groups, ReadError> {
+        root.links.map_or(Ok(Groups::new()), |id| read_links(&self.store, &id))
     }
 
     /// Reads a snapshot.
@@ -193,6 +185,21 @@ impl Repository {
         let bytes = self.store.read(id, Kind::Snapshot)?;
         Snapshot::decode(&bytes).map_err(|source| RepositoryError::Snapshot { id: *id, source })
     }
+}
+
+/// Reads groups of paths that share an inode.
+///
+/// # Errors
+///
+/// They are missing or damaged.
+pub fn read_links(store: &Store, id: &Id) -> Result<Groups, ReadError> {
+    let bytes = store.read(id, Kind::Links)?;
+    links::decode(&bytes).map_err(|source| ReadError::Damaged {
+        id: *id,
+        kind: Kind::Links,
+        file: "the repository".into(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use error::{OpenError, RepositoryError};
-pub use jobs::{Job, JobRecord, parse_job_number};
+pub use jobs::{Job, JobRecord, parse_job_number, read_links};
 pub use refs::{RefTable, RefTarget, Refs, is_ref_name, may_be_target};
 pub use revision::{Resolved, RevisionError};
 pub use session::WriteSession;

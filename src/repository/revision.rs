@@ -155,6 +155,10 @@ impl Repository {
                 }),
             };
         }
+        // A whole id is that object, whatever a project may be called: records name objects so.
+        if base.parse::<Id>().is_ok() && base == name {
+            return self.resolve_id(name);
+        }
         let projects = self.projects()?;
         if base == "latest" && !projects.contains(base) {
             let mut names = projects.into_iter();

@@ -141,6 +141,9 @@ fn paths_that_are_not_in_a_tree_are_told() {
     assert_eq!(ran.record()["errors"], 2);
     assert!(ran.stderr().contains("no_such_path"), "{}", ran.stderr());
     assert_eq!(sandbox.read("../some/src/deep/er/file"), b"bytes");
+    // One path may be below another, and no path is not all of them.
+    sandbox.run("runup-checkout app --to ../other src src/main.rs src/deep/er").succeeds();
+    sandbox.run("echo | runup-checkout app --to ../none --stdin").exits(2);
 }
 
 #[test]

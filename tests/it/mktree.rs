@@ -166,6 +166,97 @@ fn only_what_is_named_changes_on_top_of_a_base() {
 }
 
 #[test]
+fn links_of_what_is_put_together_are_kept_apart() {
+    let sandbox = Sandbox::with_projects("  app:\n    include: [one]\n");
+    sandbox
+        .run(
+            "mkdir one two; echo same >one/a; ln one/a one/b; echo same >two/c; ln two/c two/d
+             touch -d @1000 one/* two/*
+             for p in one two; do runup-write-tree $p | runup-write-snapshot --project $p; done",
+        )
+        .succeeds();
+    let groups = |pipeline: &str| {
+        let script = format!(
+            "{pipeline} | runup-write-snapshot --project both --plain >/dev/null
+             runup-ls-tree -r both | jq -r '[.link_group, .path] | @tsv' | sed 's/.*:/:/'"
+        );
+        sandbox.run(&script).succeeds().stdout()
+    };
+    let listings = "{ runup-ls-tree -r one; runup-ls-tree -r two; } | runup-mktree";
+    assert_eq!(groups(listings), ":1\ta\n:1\tb\n:2\tc\n:2\td\n");
+    let trees = "runup-write-tree one two | runup-mktree -r";
+    assert_eq!(groups(trees), ":1\tone/a\n:1\tone/b\n:2\ttwo/c\n:2\ttwo/d\n");
+    let below = "runup-mktree -r --base both:one </dev/null";
+    assert_eq!(groups(below), ":1\ta\n:1\tb\n");
+    // A diff carries the links of what it names.
+    sandbox.run("ln one/a one/c; echo more >>one/a").succeeds();
+    let diff = "runup-write-tree one | runup-write-snapshot --project one >/dev/null
+                runup-diff-tree -r -t one~ one | runup-mktree -r --base one~";
+    assert_eq!(groups(diff), ":1\ta\n:1\tb\n:1\tc\n");
+    // What is said to be one inode and holds different bytes is none.
+    let lie = r#"{ runup-ls-tree one a | jq -c '.link_group = "x"'
+                   runup-ls-tree two c | jq -c '.link_group = "x"'; } | runup-mktree"#;
+    assert_eq!(groups(lie), "\ta\n\tc\n");
+}
+
+#[test]
+fn what_is_not_named_never_goes() {
+    let sandbox = populated();
+    sandbox.run("runup backup").succeeds();
+    let item = r#"{"path":"src/empty/x","type":"fifo"}"#;
+    let ran = sandbox.run(&format!("echo '{item}' | runup-mktree -r --base app")).exits(2);
+    assert!(ran.stderr().contains("no directory"), "{}", ran.stderr());
+    // Removals come before all that is put, a whole tree too.
+    let script = r#"tree=$(runup-rev-parse --plain app:src/deep)
+        for order in cat tac; do
+            { echo "{\"path\":\"x\",\"tree\":\"$tree\"}"
+              echo '{"path":"x/er/file","status":"removed"}'
+              echo '{"path":"src","status":"removed"}'
+            } | $order | RUNUP_DATE=@5 runup-mktree -r --base app --plain
+        done | uniq | xargs runup-ls-tree -r --name-only"#;
+    assert_eq!(sandbox.run(script).succeeds().stdout(), "x/er/file\n");
+}
+
+#[test]
+fn records_without_an_object_are_answered_too() {
+    let sandbox = populated();
+    sandbox.run("runup backup").succeeds();
+    let script =
+        "runup-ls-tree -r app | runup-cat-object --batch-check | jq -r '[.status, .path] | @tsv'";
+    let answers = sandbox.run(script).succeeds().stdout();
+    assert_eq!(answers.lines().count(), 10, "{answers}");
+    assert!(answers.contains("missing\tsrc/soft\n"), "{answers}");
+    let script = "printf '%s\\0' src/main.rs gone src/empty >../paths
+        runup-hash-object --stdin-paths -z <../paths >../hashed || test $? = 3
+        runup-cat-object --batch-check -z <../hashed | tr '\\0' '\\n' | jq -r .path";
+    assert_eq!(sandbox.run(script).succeeds().stdout(), "src/main.rs\ngone\nsrc/empty\n");
+    sandbox.run("tr '\\0' '\\n' <../hashed | runup-rev-list --objects --stdin").exits(1);
+    sandbox.run("runup-ls-tree -r app | runup-pack-objects --stdin").succeeds();
+}
+
+#[test]
+fn names_of_files_are_never_taken_for_records() {
+    let sandbox = populated();
+    sandbox.write("../outside", b"outside");
+    sandbox
+        .run(
+            r#"mkdir -p 'src/{"path":"..'; cd src; echo x >'{"path":"../outside"}'; echo y >'{"y'
+               echo z >'{"path":"z"}'"#,
+        )
+        .succeeds();
+    sandbox.run("runup backup").succeeds();
+    let script =
+        "cd src; find . -type f -printf '%P\\0' | runup-hash-object --stdin-paths -z --plain";
+    let hashed = sandbox.run(script).succeeds().stdout();
+    assert!(!hashed.contains(blake3::hash(b"outside").to_hex().as_str()), "{hashed}");
+    assert!(hashed.contains(blake3::hash(b"x\n").to_hex().as_str()), "{hashed}");
+    let script = "runup-ls-tree -r -z --name-only app:src | runup-checkout app:src --stdin -z \
+                  --plain --to ../picked";
+    sandbox.run(script).succeeds();
+    assert_eq!(sandbox.look("src").len(), sandbox.look("../picked").len() + 1);
+}
+
+#[test]
 fn what_is_not_said_stays_as_it_was() {
     let sandbox = populated();
     sandbox.run("runup backup").succeeds();
@@ -190,7 +281,8 @@ fn bad_input_is_refused_and_nothing_is_stored() {
     let absent = "0".repeat(64);
     for (input, code, says) in [
         ("nonsense".to_owned(), 2, "neither a record"),
-        ("{\"path\":\"a\"".to_owned(), 2, "not a record"),
+        ("{\"path\":\"a\"".to_owned(), 2, "neither a record"),
+        ("{\"path\":\"a\",}".to_owned(), 2, "not a record"),
         (format!("{{\"id\":\"{id}\"}}"), 2, "without a `path`"),
         (format!("{{\"path\":\"a/b\",\"id\":\"{id}\"}}"), 2, "--recursive"),
         (format!("{{\"path\":\"..\",\"id\":\"{id}\"}}"), 2, "no path"),

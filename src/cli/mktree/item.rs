@@ -34,6 +34,7 @@ pub(super) struct Item {
     pub(super) minor: Option<u32>,
     pub(super) xattrs: Option<Vec<XattrRecord>>,
     pub(super) link_group: Option<String>,
+    pub(super) links: Option<Id>,
     pub(super) status: Option<String>,
     pub(super) old: Option<OldPath>,
     pub(super) error: Option<ErrorField>,

@@ -33,12 +33,16 @@ impl WantedPaths {
             return Wanted::Yes;
         }
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut is_wanted = false;
         for end in ends.chain([path.len()]) {
             let found = self.paths.binary_search_by(|(wanted, _)| (**wanted).cmp(&path[..end]));
             if let Ok(at) = found {
                 self.paths[at].1.store(true, Ordering::Relaxed);
-                return Wanted::Yes;
+                is_wanted = true;
             }
+        }
+        if is_wanted {
+            return Wanted::Yes;
         }
         let below = [path, b"/"].concat();
         let at = self.paths.partition_point(|(wanted, _)| **wanted < *below);
@@ -63,11 +67,12 @@ mod tests {
 
     #[test]
     fn paths_stand_for_what_is_below_them() {
-        let paths = [&b"a/b"[..], b"a.txt", b"c", b"gone/x", b"a/b"].map(<[u8]>::to_vec);
+        let paths = [&b"a/b"[..], b"a.txt", b"c", b"gone/x", b"a/b", b"a/b/c"].map(<[u8]>::to_vec);
         let wanted = WantedPaths::new(paths.to_vec());
         for (path, expected) in [
             (&b"a"[..], Wanted::Container),
             (b"a/b", Wanted::Yes),
+            (b"a/b/c", Wanted::Yes),
             (b"a/b/c/d", Wanted::Yes),
             (b"a/bc", Wanted::No),
             (b"a.txt", Wanted::Yes),

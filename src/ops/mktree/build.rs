@@ -2,6 +2,8 @@
 //!
 //! Invariant: a directory in which nothing is named is taken by its id, and not even read.
 
+use std::collections::{BTreeMap, HashSet};
+
 use super::edits::{Change, Content, Directory, Edits, PartialMetadata, encode};
 use super::{MktreeError, shown};
 use crate::base::id::Id;
@@ -78,7 +80,7 @@ pub fn build<S: ObjectSink>(
                 is_counted: true,
                 relied_on: References::new(),
             };
-            let tree = builder.directory(edits.root, base, b"")?;
+            let tree = builder.directory(edits.root, base, b"", false)?;
             let counts = builder.is_counted.then_some(builder.counts);
             Ok(Built { tree, counts, relied_on: builder.relied_on })
         };
@@ -105,8 +107,11 @@ impl<S: ObjectSink> Builder<'_, S> {
         edits: Directory,
         standing: Option<Id>,
         path: &[u8],
+        is_put: bool,
     ) -> Result<Id, MktreeError> {
         let base = edits.tree.or(standing);
+        // Removals come before all that is put, trees as a whole too.
+        let is_put = is_put || edits.tree.is_some();
         if let (true, Some(tree)) = (edits.changes.is_empty(), base) {
             self.rely_on(path, tree, Kind::Tree, "a directory")?;
             self.is_counted = false;
@@ -125,7 +130,13 @@ impl<S: ObjectSink> Builder<'_, S> {
                 next = standing.next();
             }
             let path = join(path, &name);
-            if let Some(entry) = self.changed(&path, &name, change, replaced.as_ref())? {
+            if is_put && change.only_removes() {
+                if let Some(entry) = &replaced {
+                    self.keep(entry, &mut bytes);
+                }
+                continue;
+            }
+            if let Some(entry) = self.changed(&path, &name, change, replaced.as_ref(), is_put)? {
                 bytes.extend_from_slice(&entry);
             }
         }
@@ -148,6 +159,7 @@ impl<S: ObjectSink> Builder<'_, S> {
         name: &[u8],
         change: Change,
         replaced: Option<&Entry>,
+        is_put: bool,
     ) -> Result<Option<Vec<u8>>, MktreeError> {
         let is_fresh = matches!(&change, Change::Directory(directory) if directory.is_fresh);
         let replaced = replaced.filter(|_| !is_fresh);
@@ -181,8 +193,11 @@ impl<S: ObjectSink> Builder<'_, S> {
                     });
                     return Ok(kept);
                 }
+                if !directory.is_named && replaced.is_some_and(|entry| !entry.is_directory()) {
+                    return Err(MktreeError::NotADirectory { path: shown(path) });
+                }
                 let partial = directory.metadata.clone();
-                let tree = self.directory(*directory, standing, path)?;
+                let tree = self.directory(*directory, standing, path, is_put)?;
                 (partial, Node::Directory { tree })
             }
         };
@@ -294,22 +309,33 @@ fn invalid(path: &[u8], what: &str) -> MktreeError {
     MktreeError::Invalid { path: shown(path), what: what.to_owned() }
 }
 
+/// Paths that share an inode.
+type Group = Vec<Box<[u8]>>;
+
 /// Which paths of a tree share an inode.
 #[derive(Debug, Clone, Default)]
-pub struct Links(std::collections::BTreeMap<String, Vec<Box<[u8]>>>);
+pub struct Links {
+    /// Paths by the name of their group and the object that they hold.
+    noted: BTreeMap<(String, Option<Id>), Group>,
+}
 
 impl Links {
-    /// Notes that a path belongs to a group.
-    pub fn add(&mut self, group: String, path: &[u8]) {
-        self.0.entry(group).or_default().push(path.into());
+    /// Notes that a path belongs to a group. Paths of one group that hold different objects are not
+    /// of one inode, whatever the group is called.
+    pub fn add(&mut self, group: String, object: Option<Id>, path: &[u8]) {
+        self.noted.entry((group, object)).or_default().push(path.into());
     }
 
-    /// The groups of a changed tree: those noted, and those of the base as far as they still stand.
-    pub fn groups(self, edits: &Edits, base: Groups) -> Groups {
-        let standing = base.into_iter().map(|mut paths| {
-            paths.retain(|path| !edits.touches(path));
+    /// The groups of a changed tree: those noted, and those of the base and of trees that were put
+    /// as a whole, as far as they still stand.
+    pub fn groups(self, edits: &Edits, mut base: Groups, mut put: Groups) -> Groups {
+        base.iter_mut().for_each(|paths| paths.retain(|path| !edits.touches(path)));
+        put.iter_mut().for_each(|paths| paths.retain(|path| !edits.names(path)));
+        let mut seen = HashSet::new();
+        let groups = self.noted.into_values().chain(base).chain(put).map(|mut paths| {
+            paths.retain(|path| seen.insert(path.clone()));
             paths
         });
-        self.0.into_values().chain(standing).filter(|paths| paths.len() > 1).collect()
+        groups.filter(|paths| paths.len() > 1).collect()
     }
 }

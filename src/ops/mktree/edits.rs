@@ -81,6 +81,17 @@ pub(super) enum Change {
     Removal,
 }
 
+impl Change {
+    /// Whether nothing is put by it.
+    pub(super) fn only_removes(&self) -> bool {
+        match self {
+            Self::Removal => true,
+            Self::Directory(directory) => !directory.is_wanted,
+            _ => false,
+        }
+    }
+}
+
 /// What becomes of one directory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
@@ -219,6 +230,19 @@ impl Edits {
             directory = below;
         }
         Ok(directory)
+    }
+
+    /// Whether an entry was put at a path, or above it something that is no directory.
+    pub fn names(&self, path: &[u8]) -> bool {
+        let mut directory = &self.root;
+        for name in path.split(|byte| *byte == b'/') {
+            match directory.changes.get(name) {
+                Some(Change::Directory(below)) => directory = below,
+                Some(Change::Removal) | None => return false,
+                Some(_) => return true,
+            }
+        }
+        false
     }
 
     /// Whether what stands at a path of the tree that is changed need not stand there any more.
