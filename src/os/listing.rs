@@ -50,7 +50,6 @@ pub fn list(directory: impl AsFd) -> io::Result<Vec<Listed>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use std::fs::File;

@@ -108,7 +108,6 @@ pub(crate) fn proc_path(descriptor: impl AsFd) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::os::FileKind;

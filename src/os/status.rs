@@ -143,7 +143,6 @@ pub fn status_of(object: impl AsFd) -> io::Result<Status> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use rustix::fs::{CWD, Mode, symlinkat};

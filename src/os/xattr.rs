@@ -169,7 +169,6 @@ pub(crate) fn has_default_acl(directory: BorrowedFd<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use rustix::fs::symlinkat;

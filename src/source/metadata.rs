@@ -142,7 +142,6 @@ pub fn is_pseudo_filesystem(object: impl AsFd) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::os::status_at;

@@ -144,7 +144,6 @@ impl AsFd for NewFile {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::target::TargetRoot;

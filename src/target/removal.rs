@@ -186,7 +186,6 @@ fn open_on_device_of(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<O
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::target::TargetRoot;

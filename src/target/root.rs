@@ -127,7 +127,6 @@ fn open_error(location: &Location, path: &[u8], error: Errno) -> TargetError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::os::status_of;

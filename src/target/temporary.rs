@@ -156,7 +156,6 @@ fn number(guessed: bool) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::target::TargetRoot;

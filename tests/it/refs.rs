@@ -349,3 +349,38 @@ fn damage_to_refs_is_told() {
     sandbox.run("rm .runup/refs/00000002 && runup-rev-parse tag/v1").succeeds();
     sandbox.run("runup-rev-parse pin/loose").exits(2);
 }
+
+#[test]
+fn a_whole_id_is_that_object_whatever_a_project_is_called() {
+    let sandbox = backed_up();
+    let first = id(&sandbox, "app@1");
+    sandbox.run("runup-update-ref pin/old app@1").succeeds();
+    let script = format!("runup-rev-parse --plain app@2: | runup-write-snapshot --project {first}");
+    sandbox.run(&script).succeeds();
+    assert_eq!(id(&sandbox, &first), first);
+    assert_ne!(id(&sandbox, &format!("project/{first}")), first);
+    let same = sandbox.run("runup-for-each-ref pin | runup-update-ref --stdin").succeeds();
+    assert_eq!(same.stdout(), "");
+    assert_eq!(id(&sandbox, "pin/old"), first);
+}
+
+#[test]
+fn a_snapshot_that_a_tag_keeps_holds_nothing_alone() {
+    let sandbox = backed_up();
+    let alone = "runup-rev-list --objects --exclusive --plain app@1";
+    assert!(sandbox.run(alone).succeeds().stdout().lines().count() >= 3);
+    sandbox.run("runup-update-ref tag/kept app@1").succeeds();
+    assert_eq!(sandbox.run(alone).succeeds().stdout(), "");
+}
+
+#[test]
+fn a_program_that_goes_on_finds_what_is_stored_meanwhile() {
+    let sandbox = backed_up();
+    let script = "mkfifo ../asked ../told
+        runup-rev-parse --stdin --plain <../asked >../told & exec 3>../asked 4<../told
+        echo app >&3; read -r first <&4
+        new=$(echo new | runup-hash-object -w --stdin --plain)
+        echo $new >&3; read -r second <&4; exec 3>&-; wait
+        test \"$first\" = \"$(runup-rev-parse --plain app)\" && test \"$second\" = \"$new\"";
+    sandbox.run(script).succeeds();
+}

@@ -177,7 +177,6 @@ fn put_zeros(mut count: u64, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

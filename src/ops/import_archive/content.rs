@@ -158,7 +158,6 @@ impl<R: Read> Read for Expanded<'_, R> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

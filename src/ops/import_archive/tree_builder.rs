@@ -309,7 +309,6 @@ fn count(tree: &[u8], counts: &mut Counts) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::base::hash::object_id;
