@@ -31,6 +31,14 @@ pub trait Monitor: Sync {
     /// One path is done.
     fn path(&self, _action: Action, _path: &[u8], _bytes: u64) {}
 
+    /// Whether [`Monitor::path`] is to be told of paths of which nothing had to be read or written.
+    fn wants_unchanged(&self) -> bool {
+        true
+    }
+
+    /// So many paths are done of which it does not want to be told.
+    fn unchanged(&self, _paths: u64) {}
+
     /// Bytes of content were read or written.
     fn bytes(&self, _count: u64) {}
 

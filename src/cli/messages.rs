@@ -173,6 +173,15 @@ impl Monitor for Messages {
         self.progress();
     }
 
+    fn wants_unchanged(&self) -> bool {
+        self.is_verbose && self.is_json
+    }
+
+    fn unchanged(&self, paths: u64) {
+        self.paths.fetch_add(paths, Ordering::Relaxed);
+        self.progress();
+    }
+
     fn bytes(&self, count: u64) {
         self.bytes.fetch_add(count, Ordering::Relaxed);
         self.progress();

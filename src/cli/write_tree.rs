@@ -92,7 +92,7 @@ impl Command for WriteTree {
             repository.as_ref().map(|repository| repository.write_session()).transpose()?;
         let inserter = repository.as_ref().zip(session.as_ref()).map(|(repository, session)| {
             let compression = repository.config().compression();
-            let options = InsertOptions::new(workers + 1, compression);
+            let options = InsertOptions::new(workers, compression);
             Inserter::new(repository.store(), session.id(), options)
         });
         let own = repository.as_ref().and_then(|r| identity_of(std::path::Path::new(r.location())));
@@ -140,6 +140,7 @@ impl WriteTree {
             one_file_system: self.one_file_system,
             own: own.map(|own| (own, "the repository itself")).into_iter().collect(),
             stat_index: None,
+            is_same_selection: false,
             stat_index_writer: None,
             previous: None,
         };

@@ -127,6 +127,15 @@ impl Counts {
         }
     }
 
+    /// Takes over what was counted elsewhere.
+    pub fn join(&mut self, other: &Self) {
+        self.directories += other.directories;
+        self.files += other.files;
+        self.symlinks += other.symlinks;
+        self.others += other.others;
+        self.size_bytes = self.size_bytes.saturating_add(other.size_bytes);
+    }
+
     /// Whether JSON readers that keep numbers as doubles read them exactly.
     fn is_exact(&self) -> bool {
         let Self { files, directories, symlinks, others, size_bytes } = *self;

@@ -11,10 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use super::write_snapshot::SnapshotLabels;
 use super::write_tree::{Destination, TreeError, TreeReport, TreeSource, write_tree};
 use crate::backend::BackendError;
+use crate::base::hash::plain;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::{Monitor, Problem};
 use crate::base::time::FileTime;
+use crate::format::codec::{put_bytes, put_length};
 use crate::os::FileIdentity;
 use crate::repository::{Repository, RepositoryError, WriteSession};
 use crate::source::selection::Selection;
@@ -41,6 +43,19 @@ pub struct ProjectSource {
     pub one_file_system: bool,
     /// Where the stat index of the project is kept; `None` reads every file.
     pub stat_index: Option<PathBuf>,
+}
+
+impl ProjectSource {
+    /// A hash of all that decides which entries are stored.
+    fn selection_hash(&self) -> [u8; 32] {
+        let mut text = Vec::new();
+        for patterns in [&self.includes, &self.excludes] {
+            put_length(&mut text, patterns.len());
+            patterns.iter().for_each(|pattern| put_bytes(&mut text, pattern));
+        }
+        text.push(u8::from(self.one_file_system));
+        plain(&text)
+    }
 }
 
 /// How to back up.
@@ -165,7 +180,10 @@ impl Attempt<'_> {
         let job = session.publish(&snapshots)?;
         for ((project, writer), report) in writers.into_iter().zip(&reports) {
             let binding = self.binding(project, report.snapshot);
-            if let Some(Err(error)) = writer.map(|writer| writer.finish(&binding)) {
+            let finish = |writer: StatIndexWriter| {
+                writer.finish(&binding, report.tree.root_seen, project.selection_hash())
+            };
+            if let Some(Err(error)) = writer.map(finish) {
                 self.monitor.note(format_args!("the next backup reads every file: {error}"));
             }
         }
@@ -194,7 +212,7 @@ impl Attempt<'_> {
         let stat_index = stat_index
             .and_then(|(path, parent)| StatIndex::open(path, &self.binding(project, parent)));
         let writer = project.stat_index.as_ref().and_then(|path| {
-            let writer = StatIndexWriter::create(path, self.options.now);
+            let writer = StatIndexWriter::create(path, stat_index.as_ref(), self.options.now);
             writer
                 .inspect_err(|error| {
                     self.monitor.note(format_args!("no stat index at {}: {error}", path.display()));
@@ -212,12 +230,15 @@ impl Attempt<'_> {
             excludes: project.excludes.clone(),
             one_file_system: project.one_file_system,
             own: repository.into_iter().chain(cache).collect(),
+            is_same_selection: stat_index
+                .as_ref()
+                .is_some_and(|index| index.has_selection(&project.selection_hash())),
             stat_index: stat_index.as_ref(),
             stat_index_writer: writer.as_ref(),
             previous: parent_tree.map(|snapshot| (self.repository.store(), snapshot.root.tree)),
         };
         let options =
-            InsertOptions::new(self.options.workers + 1, self.repository.config().compression());
+            InsertOptions::new(self.options.workers, self.repository.config().compression());
         let inserter = Inserter::new(self.repository.store(), session.id(), options);
         let snapshot = Mutex::new(None);
         let tree = write_tree(

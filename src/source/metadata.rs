@@ -132,13 +132,41 @@ const PSEUDO_FILE_SYSTEMS: [u32; 25] = [
 ///
 /// What `fstatfs` reports.
 pub fn is_pseudo_filesystem(object: impl AsFd) -> io::Result<bool> {
+    Ok(PSEUDO_FILE_SYSTEMS.contains(&file_system(object)?))
+}
+
+fn file_system(object: impl AsFd) -> io::Result<u32> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the number is 32 bits wide in a word whose width and sign differ by machine"
     )]
     let number = fstatfs(object)?.f_type as u32;
-    Ok(PSEUDO_FILE_SYSTEMS.contains(&number))
+    Ok(number)
+}
+
+// `f_type` of file systems that change the times of a directory whenever a name in it comes or goes
+// (linux/magic.h and the sources of each).
+const TIMED_FILE_SYSTEMS: [u32; 8] = [
+    0x0000_ef53, // ext2, ext3, ext4
+    0x0102_1994, // tmpfs
+    0x2fc1_2fc1, // zfs
+    0x5846_5342, // xfs
+    0x794c_7630, // overlayfs
+    0x9123_683e, // btrfs
+    0xca45_1a4e, // bcachefs
+    0xf2f5_2010, // f2fs
+];
+
+/// Whether the directory lies on a file system where its times tell that a name has come or gone.
+///
+/// Those whose server or driver may be late, or forgets times, are not.
+///
+/// # Errors
+///
+/// What `fstatfs` reports.
+pub fn keeps_directory_times(object: impl AsFd) -> io::Result<bool> {
+    Ok(TIMED_FILE_SYSTEMS.contains(&file_system(object)?))
 }
 
 #[cfg(test)]
@@ -196,6 +224,6 @@ mod tests {
         if let Ok(proc) = File::open("/proc/self") {
             assert!(is_pseudo_filesystem(proc).unwrap());
         }
-        assert!(PSEUDO_FILE_SYSTEMS.is_sorted());
+        assert!(PSEUDO_FILE_SYSTEMS.is_sorted() && TIMED_FILE_SYSTEMS.is_sorted());
     }
 }

@@ -29,6 +29,12 @@ impl Owners {
             .or_insert_with(|| uzers::get_group_by_gid(gid).and_then(|group| text(group.name())));
     }
 
+    /// Takes over what was noted elsewhere.
+    pub fn join(&mut self, other: Self) {
+        self.users.extend(other.users);
+        self.groups.extend(other.groups);
+    }
+
     /// The names of an owner and a group that were noted.
     pub fn names_of(&self, uid: u32, gid: u32) -> (Option<&str>, Option<&str>) {
         (

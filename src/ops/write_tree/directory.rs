@@ -1,16 +1,18 @@
 //! A directory on its way to a tree: entries come in from several threads, the last one ends it.
 //!
-//! Invariant: a directory ends exactly once, after its listing is done and no entry is awaited.
+//! Invariant: a directory ends exactly once, after all of its names were looked at and no entry is
+//! awaited. One in which nothing has changed keeps its tree, which is neither encoded nor hashed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::before::{Before, compare, encoded};
+use super::walk::{Place, Walker};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::monitor::Action;
-use crate::format::codec::Reader;
+use crate::base::path::split_last;
 use crate::format::tree::{Entry, Metadata, Node};
-use crate::source::stat_index::{Seen, Stamp};
+use crate::source::stat_index::{NewEntry, Stamp, StatIndexWriter};
 use crate::store::{ObjectSink, put_any};
 
 /// A directory whose entries are not all known yet.
@@ -18,171 +20,293 @@ use crate::store::{ObjectSink, put_any};
 pub(super) struct Directory {
     /// Its path in the tree; empty for the root.
     pub(super) path: Vec<u8>,
-    metadata: Metadata,
-    stamp: Option<Stamp>,
+    /// The directories of the sources that go into it.
+    pub(super) places: Vec<Place>,
+    /// How many directories are above it.
+    pub(super) depth: usize,
+    pub(super) metadata: Metadata,
+    pub(super) stamp: Option<Stamp>,
     /// Whether it is left out if nothing is in it: a mere container of includes.
-    is_container: bool,
-    parent: Option<(Arc<Directory>, usize)>,
-    /// What the previous snapshot holds for it in its parent.
-    previous: Option<Box<[u8]>>,
-    state: Mutex<State>,
+    pub(super) is_container: bool,
+    pub(super) parent: Option<Parent>,
+    /// What an earlier backup holds for what is in it.
+    pub(super) before: Before,
+    pub(super) state: Mutex<State>,
 }
 
-/// An encoded entry, once it is known, with what tells it from a changed one.
-type Slot = Option<(Box<[u8]>, Option<Stamp>)>;
+/// Where a directory goes when it is complete.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) directory: Arc<Directory>,
+    /// The number of its entry there.
+    pub(super) number: usize,
+    /// How the entry was encoded before, and where in the record of the parent.
+    pub(super) before: Option<(Box<[u8]>, usize)>,
+}
 
-#[derive(Debug, Default)]
-struct State {
-    entries: Vec<Slot>,
+/// One entry.
+#[derive(Debug)]
+enum Slot {
+    Awaited,
+    Missing,
+    /// As it stands at this place of the record from before.
+    Same(usize),
+    New(Box<NewSlot>),
+}
+
+#[derive(Debug)]
+struct NewSlot {
+    encoded: Box<[u8]>,
+    stamp: Option<Stamp>,
+    record: u64,
+}
+
+#[derive(Debug)]
+enum Slots {
+    /// Every entry is as in the record from before, as far as is known.
+    AllSame,
+    List(Vec<Slot>),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    slots: Slots,
     awaited: usize,
+    /// Whether all names were looked at.
     is_listed: bool,
+    /// Whether nothing in it was left out but by the selection.
+    is_whole: bool,
+}
+
+impl State {
+    /// `is_as_seen` where entries keep the numbers that they have in the record from before.
+    pub(super) fn new(is_as_seen: bool) -> Mutex<Self> {
+        let slots = if is_as_seen { Slots::AllSame } else { Slots::List(Vec::new()) };
+        Mutex::new(Self { slots, awaited: 0, is_listed: false, is_whole: true })
+    }
+}
+
+/// What became of an expected entry.
+pub(super) enum Settled {
+    /// It is not in the tree. Whether that must be found out anew by the next scan.
+    Missing { is_left_out: bool },
+    /// It is as it was at this place of the record.
+    Same(usize),
+    /// It is this.
+    New { encoded: Box<[u8]>, stamp: Option<Stamp>, record: u64 },
 }
 
 impl Directory {
-    pub(super) fn root(metadata: Metadata) -> Arc<Self> {
-        Arc::new(Self {
-            path: Vec::new(),
-            metadata,
-            stamp: None,
-            is_container: false,
-            parent: None,
-            previous: None,
-            state: Mutex::default(),
-        })
-    }
-
-    pub(super) fn child(
-        parent: (&Arc<Self>, usize),
-        path: Vec<u8>,
-        metadata: Metadata,
-        stamp: Option<Stamp>,
-        is_container: bool,
-        previous: Option<&Seen>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            path,
-            metadata,
-            stamp,
-            is_container,
-            parent: Some((Arc::clone(parent.0), parent.1)),
-            previous: previous.map(|seen| seen.encoded.clone()),
-            state: Mutex::default(),
-        })
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes room for the next entry, which will be handed in later; its number.
     pub(super) fn expect(&self) -> usize {
         let mut state = self.state();
-        state.entries.push(None);
         state.awaited += 1;
-        state.entries.len() - 1
+        match &mut state.slots {
+            Slots::AllSame => 0,
+            Slots::List(slots) => {
+                slots.push(Slot::Awaited);
+                slots.len() - 1
+            }
+        }
     }
 
-    /// Hands in the next entry.
-    pub(super) fn add(&self, entry: &Entry, stamp: Option<Stamp>) {
-        self.state().entries.push(Some((encoded(entry), stamp)));
+    /// As [`Self::expect`], for an entry that has a number from before.
+    pub(super) fn expect_again(&self, number: usize) -> usize {
+        self.state().awaited += 1;
+        number
     }
 
-    /// Hands in an entry that was expected, or says that there is none; ends what is complete.
+    /// Hands in the next entry, which is as it was at this place of the record.
+    pub(super) fn add_same(&self, place: usize) {
+        if let Slots::List(slots) = &mut self.state().slots {
+            slots.push(Slot::Same(place));
+        }
+    }
+
+    /// Says that something in it was left out, so that the next scan must look again.
+    pub(super) fn leave_out(&self) {
+        self.state().is_whole = false;
+    }
+
+    /// Hands in an entry that was expected; ends what is complete.
     pub(super) fn settle<S: ObjectSink>(
         self: &Arc<Self>,
-        scan: &Scan<'_>,
+        walker: &mut Walker<'_, '_, S>,
         number: usize,
-        entry: Option<(&Entry, Option<Stamp>)>,
-        sink: &mut S,
+        settled: Settled,
     ) -> Result<(), TreeError> {
         let mut state = self.state();
-        if let Some(slot) = state.entries.get_mut(number) {
-            *slot = entry.map(|(entry, stamp)| (encoded(entry), stamp));
-        }
-        state.awaited -= 1;
-        let is_complete = state.is_listed && state.awaited == 0;
+        let is_complete = self.put(&mut state, number, settled);
         drop(state);
-        if is_complete { self.end(scan, sink) } else { Ok(()) }
+        if is_complete { self.end(walker) } else { Ok(()) }
     }
 
-    /// Says that no more entries come; ends what is complete.
+    /// Says that all names were looked at; ends what is complete.
     pub(super) fn listed<S: ObjectSink>(
         self: &Arc<Self>,
-        scan: &Scan<'_>,
-        sink: &mut S,
+        walker: &mut Walker<'_, '_, S>,
     ) -> Result<(), TreeError> {
         let mut state = self.state();
         state.is_listed = true;
         let is_complete = state.awaited == 0;
         drop(state);
-        if is_complete { self.end(scan, sink) } else { Ok(()) }
+        if is_complete { self.end(walker) } else { Ok(()) }
+    }
+
+    /// Takes an entry; whether the directory is complete with it.
+    fn put(&self, state: &mut State, number: usize, settled: Settled) -> bool {
+        let slot = match settled {
+            Settled::Missing { is_left_out } => {
+                state.is_whole &= !is_left_out;
+                Slot::Missing
+            }
+            Settled::Same(place) => Slot::Same(place),
+            Settled::New { encoded, stamp, record } => {
+                Slot::New(Box::new(NewSlot { encoded, stamp, record }))
+            }
+        };
+        if matches!(state.slots, Slots::AllSame) && !matches!(slot, Slot::Same(_)) {
+            let places = self.before.entries().map(|known| Slot::Same(known.place));
+            state.slots = Slots::List(places.collect());
+        }
+        if let Slots::List(slots) = &mut state.slots
+            && let Some(at) = slots.get_mut(number)
+        {
+            *at = slot;
+        }
+        state.awaited -= 1;
+        state.is_listed && state.awaited == 0
     }
 
     /// Makes the tree, and goes up as long as that completes the directory above.
     fn end<S: ObjectSink>(
         self: &Arc<Self>,
-        scan: &Scan<'_>,
-        sink: &mut S,
+        walker: &mut Walker<'_, '_, S>,
     ) -> Result<(), TreeError> {
         let mut directory = Arc::clone(self);
         loop {
-            let entries = std::mem::take(&mut directory.state().entries);
-            let is_left_out = directory.is_container && entries.iter().all(Option::is_none);
-            let tree = directory.make_tree(scan, &entries, sink)?;
-            let Some((parent, number)) = directory.parent.clone() else {
-                scan.set_root(tree);
+            let mut state = directory.state();
+            let slots = std::mem::replace(&mut state.slots, Slots::AllSame);
+            let is_whole = state.is_whole;
+            drop(state);
+            let is_empty = match &slots {
+                Slots::AllSame => false,
+                Slots::List(slots) => slots.iter().all(|slot| matches!(slot, Slot::Missing)),
+            };
+            let is_left_out = directory.is_container && is_empty;
+            let made = directory.make(walker, &slots, is_whole)?;
+            let Some(parent) = &directory.parent else {
+                walker.scan.set_root(made.tree, made.record);
                 return Ok(());
             };
-            let (_, name) = crate::base::path::split_last(&directory.path);
-            let metadata = directory.metadata.clone();
-            let entry = Entry { name: name.into(), metadata, node: Node::Directory { tree } };
-            let mut state = parent.state();
-            if let Some(slot) = state.entries.get_mut(number).filter(|_| !is_left_out) {
-                *slot = Some((encoded(&entry), directory.stamp));
-            }
-            state.awaited -= 1;
-            let is_complete = state.is_listed && state.awaited == 0;
-            drop(state);
-            if !is_left_out {
-                scan.tally().counts.directories += 1;
-                let action = compare(directory.previous.as_deref(), &entry);
-                scan.count(true, action, &directory.path, 0);
-            }
+            let settled = match is_left_out {
+                true => Settled::Missing { is_left_out: false },
+                false => directory.entry(walker, parent, &made),
+            };
+            let above = Arc::clone(&parent.directory);
+            let is_complete = above.put(&mut above.state(), parent.number, settled);
             if !is_complete {
                 return Ok(());
             }
-            directory = parent;
+            directory = above;
         }
     }
 
-    fn make_tree<S: ObjectSink>(
+    /// The entry of the directory in the one above, which is counted.
+    fn entry<S: ObjectSink>(
         &self,
-        scan: &Scan<'_>,
-        entries: &[Slot],
-        sink: &mut S,
-    ) -> Result<Id, TreeError> {
-        let bytes =
-            entries.iter().flatten().map(|(encoded, _)| &**encoded).collect::<Vec<_>>().concat();
-        if let Some(writer) = scan.source.stat_index_writer {
-            let unknown = Stamp { ino: 0, dev: 0, ctime: crate::base::time::FileTime::default() };
-            let seen = entries.iter().flatten();
-            writer.add(&self.path, seen.map(|(e, stamp)| (&**e, stamp.unwrap_or(unknown))));
+        walker: &mut Walker<'_, '_, S>,
+        parent: &Parent,
+        made: &Made,
+    ) -> Settled {
+        let (_, name) = split_last(&self.path);
+        let node = Node::Directory { tree: made.tree };
+        let entry = Entry { name: name.into(), metadata: self.metadata.clone(), node };
+        let encoded = encoded(&entry);
+        let before = parent.before.as_ref();
+        let action = compare(before.map(|(encoded, _)| &**encoded), &encoded);
+        walker.count_directory(action, &self.path);
+        let known = before.and_then(|(_, place)| parent.directory.before.at(*place));
+        match known {
+            Some(known)
+                if (known.encoded, known.stamp, known.record)
+                    == (&encoded, self.stamp, made.record) =>
+            {
+                Settled::Same(known.place)
+            }
+            _ => Settled::New { encoded, stamp: self.stamp, record: made.record },
         }
-        Ok(put_any(sink, Kind::Tree, &bytes)?)
+    }
+
+    fn make<S: ObjectSink>(
+        &self,
+        walker: &mut Walker<'_, '_, S>,
+        slots: &Slots,
+        is_whole: bool,
+    ) -> Result<Made, TreeError> {
+        let writer = walker.scan.source.stat_index_writer;
+        let is_same = self.is_same(slots);
+        if let Before::Seen(seen, record) = &self.before
+            && is_same
+            && is_whole == seen.is_whole()
+            && writer.is_none_or(|writer| writer.keep(seen))
+        {
+            return Ok(Made { tree: seen.tree(), record: *record });
+        }
+        let entries: Vec<NewEntry<'_>> = match slots {
+            Slots::AllSame => self.before.entries().map(|known| self.kept(known)).collect(),
+            Slots::List(slots) => slots.iter().filter_map(|slot| self.filled(slot)).collect(),
+        };
+        let tree = match &self.before {
+            Before::Seen(seen, _) if is_same => seen.tree(),
+            _ => {
+                let bytes = entries.iter().map(|entry| entry.encoded).collect::<Vec<_>>().concat();
+                put_any(walker.sink, Kind::Tree, &bytes)?
+            }
+        };
+        let add = |writer: &StatIndexWriter| writer.add(&tree, is_whole, entries.into_iter());
+        Ok(Made { tree, record: writer.map_or(0, add) })
+    }
+
+    /// Whether the entries are those from before, so that the tree is.
+    fn is_same(&self, slots: &Slots) -> bool {
+        let Before::Seen(seen, _) = &self.before else { return false };
+        match slots {
+            Slots::AllSame => true,
+            Slots::List(slots) => {
+                slots.len() == seen.len() && slots.iter().all(|slot| matches!(slot, Slot::Same(_)))
+            }
+        }
+    }
+
+    fn kept<'s>(&self, known: super::before::Known<'s>) -> NewEntry<'s> {
+        NewEntry { encoded: known.encoded, stamp: known.stamp, record: known.record }
+    }
+
+    fn filled<'s>(&'s self, slot: &'s Slot) -> Option<NewEntry<'s>> {
+        match slot {
+            Slot::Awaited | Slot::Missing => None,
+            Slot::Same(place) => self.before.at(*place).map(|known| self.kept(known)),
+            Slot::New(new) => {
+                Some(NewEntry { encoded: &new.encoded, stamp: new.stamp, record: new.record })
+            }
+        }
     }
 }
 
-fn encoded(entry: &Entry) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(entry.name.len() + 64);
-    entry.encode(&mut bytes);
-    bytes.into()
+/// A tree that was made, and where the stat index has its record.
+struct Made {
+    tree: Id,
+    record: u64,
 }
 
-/// What became of an entry since the previous snapshot.
-pub(super) fn compare(previous: Option<&[u8]>, entry: &Entry) -> Action {
-    match previous.map(|bytes| Entry::decode(&mut Reader::new(bytes))) {
-        None => Action::New,
-        Some(Ok(previous)) if previous == *entry => Action::Unchanged,
-        Some(_) => Action::Changed,
+impl Scan<'_> {
+    /// What is kept of a changed leaf.
+    pub(super) fn leaf(entry: &Entry, stamp: Option<Stamp>) -> Settled {
+        Settled::New { encoded: encoded(entry), stamp, record: 0 }
     }
 }

@@ -3,22 +3,22 @@
 //! Invariant: what is not in the tree is in `skipped`, unless it was excluded or outside; a tree is
 //! made only when all of its entries are.
 
+mod before;
 mod directory;
 mod file;
+mod tally;
+mod tasks;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crossbeam_channel::bounded;
-
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::monitor::{Action, Monitor, Problem};
+use crate::base::monitor::{Monitor, Problem};
 use crate::format::links;
-use crate::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Skipped};
+use crate::format::snapshot::{BytesText, RootMetadata, RootRecord, Skipped};
 use crate::format::tree::Metadata;
 use crate::os::FileIdentity;
 use crate::source::selection::Selection;
@@ -27,13 +27,12 @@ use crate::store::{
     HashOnly, InsertReport, Inserter, ObjectSink, Store, Worker, WriteError, put_any,
 };
 
-use self::file::FileTask;
-use self::walk::Walker;
+use self::tally::Tally;
+use self::tasks::Tasks;
+use self::walk::{Task, Walker, open_roots};
 
-/// Files that wait for a worker, at most; each may hold a directory open.
-const QUEUE_FILES: usize = 256;
-/// A tree may be 4,096 levels deep, and the walk goes down by calls.
-const WALK_STACK_BYTES: usize = 256 << 20;
+/// A tree may be 4,096 levels deep, and directories that are given up drop those above them.
+const STACK_BYTES: usize = 16 << 20;
 
 /// What to make a tree of.
 #[derive(Debug)]
@@ -52,6 +51,8 @@ pub struct TreeSource<'a> {
     pub own: Vec<(FileIdentity, &'static str)>,
     /// What the last scan saw.
     pub stat_index: Option<&'a StatIndex>,
+    /// Whether that scan selected by the same patterns and options.
+    pub is_same_selection: bool,
     /// Where what this scan sees is kept.
     pub stat_index_writer: Option<&'a StatIndexWriter>,
     /// The tree of the previous snapshot and where it is, to tell new from changed where there is
@@ -86,6 +87,8 @@ pub struct TreeReport {
     pub includes: u64,
     /// What was stored.
     pub inserted: InsertReport,
+    /// Where the new stat index has the record of the root; 0 where none is written.
+    pub root_seen: u64,
 }
 
 /// Why a tree could not be made.
@@ -141,7 +144,7 @@ pub fn write_tree(
     let scan = Scan::new(source, monitor);
     let (record, inserted) = match destination {
         Destination::Nowhere(threads) => {
-            let sinks = vec![HashOnly; threads.max(1) + 1];
+            let sinks = vec![HashOnly; threads.max(1)];
             (run(&scan, sinks, conclude, |_: HashOnly| Ok(()))?, InsertReport::default())
         }
         Destination::Store(inserter) => {
@@ -151,60 +154,53 @@ pub fn write_tree(
     Ok(scan.into_report(record, inserted))
 }
 
-/// Walks with the first sink and reads files with the others.
+/// Walks and reads files with a thread for each sink.
 fn run<S: ObjectSink>(
     scan: &Scan<'_>,
     mut sinks: Vec<S>,
     conclude: Conclude<'_>,
     finish: impl Fn(S) -> Result<(), WriteError> + Sync,
 ) -> Result<RootRecord, TreeError> {
-    let Some(mut walk_sink) = sinks.pop() else { return Err(WriteError::Stopped.into()) };
-    // A single sink serves both: then the walk reads each file itself.
-    let (sender, receiver) = bounded::<FileTask>(QUEUE_FILES);
-    let finish = &finish;
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = sinks
+    let Some(first) = sinks.first_mut() else { return Err(WriteError::Stopped.into()) };
+    let mut tally = Tally::default();
+    scan.check_includes(&mut tally);
+    let (root, root_metadata) = open_roots(scan, first, &mut tally)?;
+    let tasks = Tasks::new(Task::Root(root));
+    let ended = std::thread::scope(|scope| {
+        let tasks = &tasks;
+        let start = |mut sink: S| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            thread.spawn_scoped(scope, move || {
+                let tally = Walker::new(scan, &mut sink, tasks).run();
+                (sink, tally)
+            })
+        };
+        let started: Vec<_> = sinks.into_iter().map(start).collect();
+        started
             .into_iter()
-            .map(|mut sink| {
-                let receiver = receiver.clone();
-                scope.spawn(move || {
-                    for task in receiver {
-                        if scan.is_stopped() {
-                            continue;
-                        }
-                        if let Err(error) = file::run(scan, &task, &mut sink) {
-                            scan.stop(error);
-                        }
-                    }
-                    finish(sink)
-                })
-            })
-            .collect();
-        drop(receiver);
-        let walker = std::thread::Builder::new().stack_size(WALK_STACK_BYTES);
-        let has_readers = !readers.is_empty();
-        let walk = walker
-            .spawn_scoped(scope, move || {
-                let queue = has_readers.then_some(sender);
-                let walked = Walker::new(scan, &mut walk_sink, queue).run();
-                (walked, walk_sink)
-            })
-            .map_err(TreeError::Thread)?;
-        let (walked, mut walk_sink) = join(walk);
-        let mut result = walked;
-        for reader in readers {
-            let finished = join(reader);
-            result = result.and_then(|walked| finished.map(|()| walked).map_err(TreeError::from));
-        }
-        if let Some(error) = scan.take_error() {
-            return Err(error);
-        }
-        let root_metadata = result?;
-        let record = scan.record(root_metadata.as_ref(), &mut walk_sink)?;
-        conclude(&record, &mut walk_sink)?;
-        finish(walk_sink)?;
-        Ok(record)
-    })
+            .map(|thread| thread.map(join).map_err(TreeError::Thread))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    if let Some(error) = scan.take_error() {
+        return Err(error);
+    }
+    let mut sinks = Vec::with_capacity(ended.len());
+    for (sink, counted) in ended {
+        tally.join(counted);
+        sinks.push(sink);
+    }
+    let Some(mut last) = sinks.pop() else { return Err(WriteError::Stopped.into()) };
+    let record = scan.record(root_metadata.as_ref(), &mut tally, &mut last)?;
+    conclude(&record, &mut last)?;
+    scan.set_tally(tally);
+    sinks.push(last);
+    std::thread::scope(|scope| {
+        let finish = &finish;
+        let ended: Vec<_> =
+            sinks.into_iter().map(|sink| scope.spawn(move || finish(sink))).collect();
+        ended.into_iter().try_for_each(join)
+    })?;
+    Ok(record)
 }
 
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
@@ -218,24 +214,19 @@ fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
 pub(super) struct Scan<'a> {
     source: &'a TreeSource<'a>,
     monitor: &'a dyn Monitor,
-    tally: Mutex<Tally>,
+    noted: Mutex<Noted>,
     is_stopped: AtomicBool,
     error: Mutex<Option<TreeError>>,
-    root: Mutex<Option<Id>>,
 }
 
+/// What comes from all threads while they run.
 #[derive(Debug, Default)]
-struct Tally {
-    counts: Counts,
-    files: [u64; 3],
-    directories: [u64; 3],
-    bytes_read: u64,
+struct Noted {
     errors: u64,
-    missing_includes: u64,
-    includes: u64,
     skipped: Vec<Skipped>,
-    links: BTreeMap<FileIdentity, Vec<Box<[u8]>>>,
-    owners: crate::source::owners::Owners,
+    /// The tree of the root, and where the stat index has its record.
+    root: Option<(Id, u64)>,
+    tally: Tally,
 }
 
 impl<'a> Scan<'a> {
@@ -243,20 +234,23 @@ impl<'a> Scan<'a> {
         Self {
             source,
             monitor,
-            tally: Mutex::default(),
+            noted: Mutex::default(),
             is_stopped: AtomicBool::new(false),
             error: Mutex::default(),
-            root: Mutex::default(),
         }
     }
 
     /// Receives the tree of the root directory, which ends last.
-    fn set_root(&self, tree: Id) {
-        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(tree);
+    fn set_root(&self, tree: Id, seen: u64) {
+        self.noted().root = Some((tree, seen));
     }
 
-    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_tally(&self, tally: Tally) {
+        self.noted().tally = tally;
     }
 
     fn is_stopped(&self) -> bool {
@@ -278,38 +272,24 @@ impl<'a> Scan<'a> {
     /// Records that something is not in the tree, and tells the monitor that this is a problem.
     fn fail(&self, code: &'static str, path: &[u8], reason: String) {
         self.monitor.problem(Problem { code, subject: path.to_vec(), message: reason.clone() });
-        let mut tally = self.tally();
-        tally.errors += 1;
-        tally.skipped.push(Skipped { path: BytesText::new(path), reason });
+        let mut noted = self.noted();
+        noted.errors += 1;
+        noted.skipped.push(Skipped { path: BytesText::new(path), reason });
     }
 
     /// Records that something is not in the tree, as it should be.
     fn skip(&self, path: &[u8], reason: &str) {
         let skipped = Skipped { path: BytesText::new(path), reason: reason.to_owned() };
-        self.tally().skipped.push(skipped);
-    }
-
-    fn count(&self, is_directory: bool, action: Action, path: &[u8], bytes: u64) {
-        let which = match action {
-            Action::New => 0,
-            Action::Changed => 1,
-            Action::Unchanged | Action::Deleted => 2,
-        };
-        let mut tally = self.tally();
-        let counts = if is_directory { &mut tally.directories } else { &mut tally.files };
-        counts[which] += 1;
-        drop(tally);
-        self.monitor.path(action, path, bytes);
+        self.noted().skipped.push(skipped);
     }
 
     /// Ends the scan: what belongs to the tree beside it.
     fn record<S: ObjectSink>(
         &self,
         root_metadata: Option<&Metadata>,
+        tally: &mut Tally,
         sink: &mut S,
     ) -> Result<RootRecord, TreeError> {
-        let tree = *self.root.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tally = self.tally();
         let groups: links::Groups = std::mem::take(&mut tally.links)
             .into_values()
             .filter(|paths| paths.len() > 1)
@@ -318,20 +298,24 @@ impl<'a> Scan<'a> {
             true => None,
             false => Some(put_any(sink, Kind::Links, &links::encode(groups))?),
         };
-        tally.skipped.sort();
-        tally.skipped.dedup();
+        let mut noted = self.noted();
+        let (tree, _) = noted.root.ok_or(TreeError::Cancelled)?;
+        let mut skipped = std::mem::take(&mut noted.skipped);
+        drop(noted);
+        skipped.sort();
+        skipped.dedup();
         let (users, groups) = tally.owners.names();
         let texts =
             |patterns: &[Vec<u8>]| patterns.iter().map(|text| BytesText::new(text)).collect();
         let context = std::os::unix::ffi::OsStrExt::as_bytes(self.source.context.as_os_str());
         Ok(RootRecord {
-            tree: tree.ok_or(TreeError::Cancelled)?,
+            tree,
             links,
             root: root_metadata.map(RootMetadata::from),
             context: BytesText::new(context),
             includes: texts(&self.source.includes),
             excludes: texts(&self.source.excludes),
-            skipped: std::mem::take(&mut tally.skipped),
+            skipped,
             users,
             groups,
             counts: tally.counts,
@@ -339,7 +323,8 @@ impl<'a> Scan<'a> {
     }
 
     fn into_report(self, record: RootRecord, inserted: InsertReport) -> TreeReport {
-        let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.noted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let tally = noted.tally;
         let [files_new, files_changed, files_unmodified] = tally.files;
         let [dirs_new, dirs_changed, dirs_unmodified] = tally.directories;
         TreeReport {
@@ -351,10 +336,11 @@ impl<'a> Scan<'a> {
             dirs_changed,
             dirs_unmodified,
             bytes_read: tally.bytes_read,
-            errors: tally.errors,
+            errors: noted.errors,
             missing_includes: tally.missing_includes,
             includes: tally.includes,
             inserted,
+            root_seen: noted.root.map_or(0, |(_, seen)| seen),
         }
     }
 }
