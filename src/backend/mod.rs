@@ -105,6 +105,12 @@ pub trait Backend: Debug + Send + Sync {
     /// Opens a session, which is seen by others before this returns.
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;
 
+    /// Whether reading takes no longer than compressing does, so that what is written may be
+    /// compared with what is there.
+    fn reads_at_once(&self) -> bool {
+        true
+    }
+
     /// From now on, publishes nothing here unless this session of somebody else stands too.
     fn lean_on(&self, session: &str);
 }

@@ -18,6 +18,10 @@ pub const FRAME_OBJECT_BYTES_MAX: usize = 64 << 20;
 pub const FRAME_BYTES_TARGET: usize = 2 << 20;
 /// Most objects in one frame.
 pub const FRAME_OBJECTS_MAX: usize = 1 << 16;
+/// Stored bytes at which a delta frame is closed: to read one object of it, all of these are read.
+pub const DELTA_FRAME_BYTES_TARGET: usize = 256 << 10;
+/// Raw bytes at which a delta frame is closed.
+pub const DELTA_FRAME_RAW_BYTES_TARGET: usize = 32 << 20;
 /// Most raw bytes of one frame: one largest object and its table.
 pub const FRAME_BYTES_MAX: usize = FRAME_OBJECT_BYTES_MAX + (1 << 20);
 /// Stored bytes at which a pack is closed.

@@ -80,6 +80,8 @@ struct Record {
     pack: Option<Id>,
     /// Where in the pack its frame begins.
     frame_offset: Option<u64>,
+    /// The object that it is stored as a difference from; null where it needs none.
+    delta_base: Option<Id>,
     /// How many places hold it; told by --batch-all-objects only.
     copies: Option<u64>,
     /// The objects that begin with these digits, where they are ambiguous.
@@ -374,6 +376,7 @@ fn record(object: String, id: &Id, found: &Found, size_bytes: Option<u64>) -> Re
         stored_bytes: Some(found.stored_bytes),
         pack: found.pack.map(|place| place.pack.name),
         frame_offset: found.pack.map(|place| place.place.frame.offset),
+        delta_base: found.base().map(|base| base.id),
         ..Record::default()
     }
 }

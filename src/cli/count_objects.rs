@@ -34,6 +34,10 @@ struct Record {
     objects_by_kind: BTreeMap<&'static str, KindRecord>,
     /// Of the objects, those stored as a list of chunks.
     lists: u64,
+    /// Of the objects, those stored as a difference from another object.
+    deltas: u64,
+    /// The bytes that they take, compressed.
+    delta_stored_bytes: u64,
     /// Copies of objects beyond the first of each.
     duplicate_copies: u64,
     /// Loose objects.
@@ -147,6 +151,8 @@ fn record(counts: &Counts) -> Record {
         objects: Kind::ALL.into_iter().map(|kind| of(kind).count).sum(),
         objects_by_kind: Kind::ALL.into_iter().map(by_kind).collect(),
         lists: counts.lists,
+        deltas: counts.deltas.count,
+        delta_stored_bytes: counts.deltas.bytes,
         duplicate_copies: counts.duplicates,
         loose: counts.loose.count,
         loose_bytes: counts.loose.bytes,

@@ -143,7 +143,7 @@ fn of_backend(error: &BackendError) -> (Exit, &'static str) {
 fn of_read(error: &ReadError) -> (Exit, &'static str) {
     match error {
         ReadError::Missing { .. } => (Exit::Damaged, "missing_object"),
-        ReadError::Damaged { .. } | ReadError::WrongKind { .. } => {
+        ReadError::Damaged { .. } | ReadError::WrongKind { .. } | ReadError::Base { .. } => {
             (Exit::Damaged, "damaged_object")
         }
         ReadError::File { .. } => (Exit::Damaged, "damaged_file"),

@@ -33,6 +33,9 @@ pub struct PackObjects {
     /// Compress so: zstd, zstd:N, deflate, deflate:N or none
     #[arg(long, value_name = "WORD")]
     compression: Option<Compression>,
+    /// Store every object by itself, not as a difference from another one
+    #[arg(long)]
+    no_deltas: bool,
     /// Print the bare names of the new packs
     #[arg(long)]
     plain: bool,
@@ -104,7 +107,8 @@ impl Command for PackObjects {
         `--stdin` the objects that it names, in their order, also where packs hold them already.
         With `--level` or `--compression` the new packs are compressed otherwise than the
         repository is configured. Objects that are named one after the other are compressed
-        together.
+        together. One that is stored as a difference from another object stays so, unless
+        `--no-deltas` is given or the new packs are not compressed with zstd.
 
         Nothing is deleted: the old copies stay until they are pruned. An object that is damaged or
         missing is told in a record with an `error`, and the others are packed; the exit code is 4,
@@ -210,7 +214,7 @@ impl PackObjects {
         is_verbose: bool,
         output: &mut Output,
     ) -> Result<Exit, Failure> {
-        let packed = match pack_object(worker, id) {
+        let packed = match pack_object(worker, id, !self.no_deltas) {
             Err(PackObjectError::Write(error)) => return Err(error.into()),
             other => other,
         };

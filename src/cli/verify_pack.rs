@@ -87,6 +87,9 @@ struct PackRecord {
     frames: u64,
     /// Objects that were verified.
     objects: u64,
+    /// Of those, the ones that are stored as a difference from an object of a repository that was
+    /// not found, so that only the hash of the pack vouches for them.
+    unproved_objects: u64,
     /// Whether nothing is wrong with it.
     is_sound: bool,
     /// What is wrong.
@@ -123,7 +126,8 @@ impl Command for VerifyPack {
     const DESCRIPTION: &'static str = "
         Reads packs and verifies every byte: that the file hashes to its name, and every frame and
         object in it. Each is answered by a record with what was found. The file of a pack may be
-        given instead of its id, wherever it is; no repository is needed then. With `--verbose` each
+        given instead of its id, wherever it is; no repository is needed then, but to prove objects
+        that are stored as a difference from others. With `--verbose` each
         object has a record, too.
 
         The exit code is 4 if anything is damaged. runup-fsck(1) verifies all packs and tells which
@@ -145,12 +149,14 @@ impl Command for VerifyPack {
         let mut exit = Exit::Done;
         for pack in &self.packs {
             let opened = open(&PackName::new(pack), globals, &mut repository)?;
-            exit = exit.and(self.one(&opened, globals.verbose, output)?);
+            let repository = bases(globals, &mut repository);
+            exit = exit.and(self.one(&opened, repository, globals.verbose, output)?);
         }
         if self.stdin {
             input::for_each_item(self.nul, |item| {
                 let opened = open(&PackName::from_item(item)?, globals, &mut repository)?;
-                exit = exit.and(self.one(&opened, globals.verbose, output)?);
+                let repository = bases(globals, &mut repository);
+                exit = exit.and(self.one(&opened, repository, globals.verbose, output)?);
                 Ok(output.flush()?)
             })?;
         }
@@ -185,10 +191,28 @@ fn open(
     Ok(Opened { name: Some(id), file: file.into_bytes(), pack })
 }
 
+/// The repository in which bases are looked for: none is no failure.
+fn bases<'r>(
+    globals: &Globals,
+    repository: &'r mut Option<Repository>,
+) -> Option<&'r Repository> {
+    if repository.is_none() {
+        *repository = globals.open_repository().ok();
+    }
+    repository.as_ref()
+}
+
 impl VerifyPack {
-    fn one(&self, opened: &Opened, is_verbose: bool, output: &mut Output) -> Result<Exit, Failure> {
+    fn one(
+        &self,
+        opened: &Opened,
+        repository: Option<&Repository>,
+        is_verbose: bool,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let store = repository.map(Repository::store);
         let report = match &opened.pack {
-            Ok(pack) => verify_pack(&**pack, opened.name.as_ref(), &mut |object| {
+            Ok(pack) => verify_pack(&**pack, opened.name.as_ref(), store, &mut |object| {
                 if !is_verbose || self.plain {
                     return Ok(());
                 }
@@ -224,6 +248,7 @@ impl VerifyPack {
             class: report.class.map(PackClass::word),
             frames: report.frames,
             objects: report.objects,
+            unproved_objects: report.unproved,
             is_sound,
             findings: findings.collect(),
         };

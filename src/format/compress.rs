@@ -6,6 +6,8 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::str::FromStr;
 
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
+
 use super::codec::DecodeError;
 
 /// How new frames are compressed.
@@ -29,12 +31,15 @@ pub enum Codec {
     Deflate = 1,
     /// One zstd frame.
     Zstd = 2,
+    /// A zstd frame for each object, each with the bytes of another object as its prefix.
+    Delta = 3,
 }
 
 impl Codec {
     /// The codec with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::None, Self::Deflate, Self::Zstd].into_iter().find(|codec| *codec as u8 == number)
+        let all = [Self::None, Self::Deflate, Self::Zstd, Self::Delta];
+        all.into_iter().find(|codec| *codec as u8 == number)
     }
 }
 
@@ -155,6 +160,68 @@ impl Compressor {
             .map_err(|_| CompressError)?;
         if self.checked == raw { Ok(codec) } else { Err(CompressError) }
     }
+
+    /// Compresses `object` into `stored` as what differs from `base`; whether it did, which only
+    /// zstd can.
+    ///
+    /// The result has been decoded again and equals `object`.
+    ///
+    /// # Errors
+    ///
+    /// It did not; nothing of it may be stored.
+    pub fn compress_delta(
+        &mut self,
+        base: &[u8],
+        object: &[u8],
+        stored: &mut Vec<u8>,
+    ) -> Result<bool, CompressError> {
+        let Compression::Zstd(level) = self.compression else { return Ok(false) };
+        stored.clear();
+        stored.reserve(zstd::zstd_safe::compress_bound(object.len()));
+        // The context borrows the base, so it lives no longer.
+        let mut encoder = CCtx::try_create().ok_or(CompressError)?;
+        let parameters =
+            [CParameter::CompressionLevel(level), CParameter::WindowLog(window_log(base, object))];
+        for parameter in parameters {
+            encoder.set_parameter(parameter).map_err(|_| CompressError)?;
+        }
+        encoder.ref_prefix(base).map_err(|_| CompressError)?;
+        encoder.compress2(stored, object).map_err(|_| CompressError)?;
+        decompress_delta(base, stored, object.len(), &mut self.checked)
+            .map_err(|_| CompressError)?;
+        if self.checked == object { Ok(true) } else { Err(CompressError) }
+    }
+}
+
+/// The window that reaches from the end of the object to the beginning of the base.
+fn window_log(base: &[u8], object: &[u8]) -> u32 {
+    let bytes = base.len().saturating_add(object.len()).max(1 << 10);
+    bytes.next_power_of_two().ilog2().min(27)
+}
+
+/// Decompresses the `length` bytes of an object from what differs from its base.
+///
+/// Allocates `length` bytes, which the caller has checked against its limit, and no more.
+///
+/// # Errors
+///
+/// Not exactly one zstd frame of this length.
+pub fn decompress_delta(
+    base: &[u8],
+    stored: &[u8],
+    length: usize,
+    object: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    let fail = |what| DecodeError { what, offset: 0 };
+    object.clear();
+    if zstd::zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
+        return Err(fail("not exactly one zstd frame"));
+    }
+    object.reserve_exact(length);
+    let mut decoder = DCtx::try_create().ok_or_else(|| fail("no zstd decoder"))?;
+    decoder.ref_prefix(base).map_err(|_| fail("no zstd decoder"))?;
+    decoder.decompress(object, stored).map_err(|_| fail("not a zstd frame of this length"))?;
+    if object.len() == length { Ok(()) } else { Err(fail("another length than stated")) }
 }
 
 /// Decompresses frames, with state kept from one to the next.
@@ -209,6 +276,7 @@ impl Decompressor {
                 let decoded = decoder.decompress_to_buffer(stored, raw);
                 decoded.map_err(|_| fail("not a zstd frame of this length"))?;
             }
+            Codec::Delta => return Err(fail("a delta frame, which is decoded object by object")),
         }
         if raw.len() == length { Ok(()) } else { Err(fail("another length than stated")) }
     }

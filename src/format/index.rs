@@ -3,10 +3,12 @@
 //! Invariant: a look-up reads a few lines of memory and allocates nothing; every number read from
 //! the bytes is checked before it is used as a place. Format: runup-repository(5), INDEXES.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::codec::{DecodeError, Reader};
 use super::compress::Codec;
+use super::delta::Base;
 use super::pack::{FormatError, FramePlace, FrameRecord, check_lengths, decode_tag};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -17,6 +19,7 @@ const HEADER_BYTES: usize = 64;
 const PACK_BYTES: usize = 40;
 const FRAME_BYTES: usize = 24;
 const PLACE_BYTES: usize = 16;
+const DELTA_BYTES: usize = 44;
 const FANOUT_BITS_MAX: u32 = 24;
 /// Ids that share a fan-out slot, on average, at most.
 const SLOT_IDS: u64 = 16;
@@ -45,6 +48,8 @@ pub struct Place {
     pub kind: Kind,
     /// Whether its list is stored there rather than its bytes.
     pub is_list: bool,
+    /// What it is stored as a difference from; `None` if it needs no other object.
+    pub base: Option<Base>,
 }
 
 /// Collects packs and their frames, and encodes the segment that covers them.
@@ -54,6 +59,8 @@ pub struct IndexBuilder {
     packs: Vec<PackRecord>,
     frames: Vec<[u8; FRAME_BYTES]>,
     objects: Vec<(Id, [u8; PLACE_BYTES])>,
+    /// In the order of frames, and of places in each.
+    deltas: Vec<[u8; DELTA_BYTES]>,
 }
 
 impl IndexBuilder {
@@ -64,7 +71,9 @@ impl IndexBuilder {
         for record in frames {
             let frame = self.frames.len() as u32;
             self.frames.push(encode_frame(number, &record.place));
-            for (offset, object) in record.object_offsets() {
+            for (number, (offset, object)) in record.object_offsets().enumerate() {
+                let base = record.base(number);
+                self.deltas.extend(base.map(|base| encode_base(frame, offset, &base)));
                 let place = encode_place(frame, offset, object.length, object.tag());
                 self.objects.push((object.id, place));
             }
@@ -107,6 +116,11 @@ impl IndexBuilder {
             frames.push(pack.map(|_| self.frames.len() as u32));
             self.frames.extend(pack.map(|pack| encode_frame(pack, &place)));
         }
+        for number in 0..segment.deltas {
+            let (frame, offset, base) = segment.delta(number)?;
+            let frame = frames.get(frame as usize).copied().ok_or(DAMAGED)?;
+            self.deltas.extend(frame.map(|frame| encode_base(frame, offset, &base)));
+        }
         for number in 0..segment.objects {
             let id = segment.id(number).ok_or(DAMAGED)?;
             let (frame, offset, length, tag) = segment.raw_place(number)?;
@@ -143,6 +157,7 @@ impl IndexBuilder {
         out.extend_from_slice(&count.to_le_bytes());
         out.extend_from_slice(&salt);
         out.extend_from_slice(&(self.replaced.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(self.deltas.len() as u32).to_le_bytes());
         out.resize(HEADER_BYTES, 0);
         self.replaced.iter().for_each(|name| out.extend_from_slice(name.as_bytes()));
         for pack in &self.packs {
@@ -159,6 +174,7 @@ impl IndexBuilder {
         }
         self.objects.iter().for_each(|(id, _)| out.extend_from_slice(id.as_bytes()));
         self.objects.iter().for_each(|(_, place)| out.extend_from_slice(place));
+        self.deltas.iter().for_each(|delta| out.extend_from_slice(delta));
         out
     }
 }
@@ -189,6 +205,15 @@ fn encode_place(frame: u32, offset: u32, length: u32, tag: u8) -> [u8; PLACE_BYT
     out
 }
 
+fn encode_base(frame: u32, offset: u32, base: &Base) -> [u8; DELTA_BYTES] {
+    let mut out = [0; DELTA_BYTES];
+    out[..4].copy_from_slice(&frame.to_le_bytes());
+    out[4..8].copy_from_slice(&offset.to_le_bytes());
+    out[8] = base.kind as u8;
+    out[12..].copy_from_slice(base.id.as_bytes());
+    out
+}
+
 /// An index segment, read in place.
 #[derive(Debug, Clone, Copy)]
 pub struct Index<'a> {
@@ -202,6 +227,8 @@ pub struct Index<'a> {
     fanout: &'a [u8],
     ids: &'a [u8],
     places: &'a [u8],
+    deltas: u32,
+    delta_table: &'a [u8],
 }
 
 impl<'a> Index<'a> {
@@ -221,7 +248,7 @@ impl<'a> Index<'a> {
         }
         let (packs, frames, objects) = (reader.u32()?, reader.u32()?, reader.u64()?);
         let _salt: [u8; 16] = reader.array()?;
-        let replaced = reader.u32()?;
+        let (replaced, deltas) = (reader.u32()?, reader.u32()?);
         reader.take(HEADER_BYTES - reader.offset())?;
         if fanout_bits > FANOUT_BITS_MAX || objects > u64::from(u32::MAX) {
             return Err(reader.error("index has impossible counts").into());
@@ -232,6 +259,7 @@ impl<'a> Index<'a> {
         let fanout = take_table(&mut reader, 1 << fanout_bits, 4)?;
         let ids = take_table(&mut reader, objects, Id::BYTES)?;
         let places = take_table(&mut reader, objects, PLACE_BYTES)?;
+        let delta_table = take_table(&mut reader, u64::from(deltas), DELTA_BYTES)?;
         reader.finish()?;
         Ok(Self {
             packs,
@@ -244,6 +272,8 @@ impl<'a> Index<'a> {
             fanout,
             ids,
             places,
+            deltas,
+            delta_table,
         })
     }
 
@@ -305,12 +335,51 @@ impl<'a> Index<'a> {
     pub fn place(&self, number: u64) -> Result<Place, DecodeError> {
         let (frame, offset, length, tag) = self.raw_place(number)?;
         let (kind, is_list) = decode_tag(tag).ok_or(DAMAGED)?;
+        let frame_number = frame;
         let (pack, frame) = self.frame(frame)?;
         let end = offset.checked_add(length).ok_or(DAMAGED)?;
         if end > frame.raw_length {
             return Err(DAMAGED);
         }
-        Ok(Place { pack, frame, offset, length, kind, is_list })
+        let base = match frame.codec {
+            Codec::Delta => Some(self.base(frame_number, offset)?),
+            _ => None,
+        };
+        if base.is_some() && is_list {
+            return Err(DAMAGED);
+        }
+        Ok(Place { pack, frame, offset, length, kind, is_list, base })
+    }
+
+    fn delta(&self, number: u32) -> Result<(u32, u32, Base), DecodeError> {
+        let mut reader = Reader::new(record(self.delta_table, u64::from(number), DELTA_BYTES)?);
+        let (frame, offset, kind) = (reader.u32()?, reader.u32()?, reader.u8()?);
+        reader.take(3)?;
+        let kind = Kind::from_number(kind).ok_or(DAMAGED)?;
+        Ok((frame, offset, Base { id: reader.id()?, kind }))
+    }
+
+    /// The base of what begins at this offset of a delta frame.
+    fn base(&self, frame: u32, offset: u32) -> Result<Base, DecodeError> {
+        let (mut from, mut to) = (0, self.deltas);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let (at_frame, at_offset, base) = self.delta(middle)?;
+            match (at_frame, at_offset).cmp(&(frame, offset)) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Equal => return Ok(base),
+                Ordering::Greater => to = middle,
+            }
+        }
+        Err(DAMAGED)
+    }
+
+    /// Every base that an object of the segment needs, and the number of the pack of that object.
+    pub fn bases(&self) -> impl Iterator<Item = (u32, Base)> + '_ {
+        (0..self.deltas).filter_map(|number| {
+            let (frame, _, base) = self.delta(number).ok()?;
+            Some((self.frame(frame).ok()?.0, base))
+        })
     }
 
     /// Numbers of all places of an object: none where it is absent, several where it is stored twice.
@@ -394,7 +463,9 @@ mod tests {
                 codec: Codec::Zstd,
             };
             let record = PackRecord { name: Id::from_bytes([pack as u8; 32]), length_bytes: 9 };
-            builder.add_pack(record, &[FrameRecord { place, checksum: [0; 16], objects }]);
+            let bases = Vec::new();
+            let frame = FrameRecord { place, checksum: [0; 16], objects, bases };
+            builder.add_pack(record, &[frame]);
         }
         builder.encode([1; 16])
     }

@@ -378,6 +378,19 @@ impl ListBuilder {
         Ok(())
     }
 
+    /// Ends the last page of segments, where there are pages; after the last segment.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `page` returns.
+    pub fn end_segments<E>(
+        &mut self,
+        page: &mut impl FnMut(&[u8]) -> Result<Id, E>,
+    ) -> Result<(), E> {
+        let is_open = !self.segment_pages.is_empty() && !self.segments.is_empty();
+        if is_open { self.end_segment_page(page) } else { Ok(()) }
+    }
+
     /// Ends the object: its id and list, or `None` if it has no more than one piece and so no list.
     ///
     /// # Errors
@@ -391,13 +404,10 @@ impl ListBuilder {
         if !last.is_empty() {
             self.end_piece(&last, page)?;
         }
-        let segments = if self.segment_pages.is_empty() {
-            Section::Inline(std::mem::take(&mut self.segments))
-        } else {
-            if !self.segments.is_empty() {
-                self.end_segment_page(page)?;
-            }
-            Section::Paged(self.segment_pages)
+        self.end_segments(page)?;
+        let segments = match self.segment_pages.is_empty() {
+            true => Section::Inline(std::mem::take(&mut self.segments)),
+            false => Section::Paged(self.segment_pages),
         };
         let values = if self.value_pages.is_empty() {
             Section::Inline(self.values)

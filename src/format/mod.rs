@@ -8,6 +8,7 @@ pub mod codec;
 pub mod compress;
 pub mod config;
 pub mod control;
+pub mod delta;
 pub mod index;
 pub mod links;
 pub mod list;

@@ -5,6 +5,7 @@
 
 use super::codec::{DecodeError, Reader, put_length, put_varint};
 use super::compress::Codec;
+use super::delta::{BASE_BYTES, Base};
 use crate::base::hash::plain;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -166,6 +167,8 @@ pub struct FrameRecord {
     pub checksum: [u8; 16],
     /// Its objects, in order.
     pub objects: Vec<FrameObject>,
+    /// The base of each object of a delta frame, in order; none in any other frame.
+    pub bases: Vec<Base>,
 }
 
 impl FrameRecord {
@@ -177,6 +180,11 @@ impl FrameRecord {
             *offset = offset.saturating_add(object.length);
             Some((start, object))
         })
+    }
+
+    /// The base of the object with this number in the frame; `None` if it needs none.
+    pub fn base(&self, number: usize) -> Option<Base> {
+        self.bases.get(number).copied()
     }
 }
 
@@ -230,6 +238,13 @@ pub(super) fn check_lengths(place: &FramePlace) -> Result<(), &'static str> {
         return Err("frame length over the limit, or none that its codec can have");
     }
     Ok(())
+}
+
+/// Bytes of the table of a frame of so many whole objects, which have these lengths.
+pub(super) fn table_length(count: usize, lengths: impl Iterator<Item = u32>) -> usize {
+    let varint_bytes = |value: u64| (value | 1).ilog2() as usize / 7 + 1;
+    let each = lengths.map(|length| 1 + varint_bytes(u64::from(length)));
+    each.fold(varint_bytes(count as u64), usize::saturating_add)
 }
 
 fn put_table(objects: &[FrameObject]) -> Vec<u8> {
@@ -299,6 +314,7 @@ pub fn encode_footer(frames: &[FrameRecord], offset: u64) -> Vec<u8> {
             out.push(object.tag());
             put_varint(&mut out, u64::from(object.length));
         }
+        frame.bases.iter().for_each(|base| base.put(&mut out));
     }
     let checksum = plain(&out);
     let length = out.len() as u64;
@@ -392,7 +408,22 @@ fn decode_frame_record(reader: &mut Reader<'_>, offset: u64) -> Result<FrameReco
         let length = reader.varint_to(FRAME_OBJECT_BYTES_MAX as u64, "object too long")? as u32;
         objects.push(FrameObject { id, kind, is_list, length });
     }
-    let frame = FrameRecord { place, checksum, objects };
+    let mut bases = Vec::new();
+    if codec == Codec::Delta {
+        let at = reader.error("bases of objects are cut short");
+        if reader.remaining() / BASE_BYTES < count {
+            return Err(at);
+        }
+        for object in &objects {
+            let at = reader.error("an object that can have no base");
+            let base = Base::decode(reader)?;
+            if object.is_list || object.length == 0 || base.id == object.id {
+                return Err(at);
+            }
+            bases.push(base);
+        }
+    }
+    let frame = FrameRecord { place, checksum, objects, bases };
     let raw = put_table(&frame.objects).len() as u64
         + frame.objects.iter().map(|object| u64::from(object.length)).sum::<u64>();
     if raw != u64::from(raw_length) {
@@ -423,7 +454,7 @@ mod tests {
                     codec: Codec::None,
                 };
                 offset += place.total_length();
-                FrameRecord { place, checksum: frame_checksum(&raw), objects }
+                FrameRecord { place, checksum: frame_checksum(&raw), objects, bases: Vec::new() }
             })
             .collect::<Vec<_>>();
         let footer = encode_footer(&frames, offset);

@@ -7,6 +7,7 @@ use crate::base::kind::Kind;
 use crate::base::limits::DEPTH_MAX;
 use crate::base::path::join;
 use crate::format::codec::DecodeError;
+use crate::format::delta::Base;
 use crate::format::list::{List, Section, Segment};
 use crate::format::snapshot::{RootRecord, RootXattr, Snapshot};
 use crate::format::tree::{self, Entry, Metadata, Node, XattrValue};
@@ -127,7 +128,7 @@ pub struct Reached<'p> {
     /// Its kind, as what refers to it says.
     pub kind: Kind,
     /// The path that it was met at: of its entry, or of the entry whose attribute it is. `None` for
-    /// what has no path of its own (pages, chunks, links), and where the walk began without one.
+    /// what has no path of its own (pages, chunks, links, bases), and where the walk began without one.
     pub path: Option<&'p [u8]>,
 }
 
@@ -136,13 +137,18 @@ pub type Meet<'m, E> = dyn FnMut(&Reached<'_>) -> Result<Option<Found>, E> + 'm;
 
 /// Walks from objects to all that they refer to, meeting each object once in all its walks.
 ///
+/// An object that another one is stored as a difference from is met with that one: it is needed as
+/// well. What it refers to is not, unless something else leads there.
+///
 /// Depth first, in the order of names: the order in which backups pack trees, so that trees which
-/// are stored together are read together. Memory: an [`ObjectSet`], and the directories and lists
+/// are stored together are read together. Memory: two [`ObjectSet`]s, and the directories and lists
 /// that wait beside the path from the root to the tree at hand.
 #[derive(Debug)]
 pub struct Walk<'s> {
     store: &'s Store,
     seen: ObjectSet,
+    /// What was met because something is stored as a difference from it.
+    bases: ObjectSet,
     waiting: Vec<Waiting>,
 }
 
@@ -158,7 +164,8 @@ struct Waiting {
 impl<'s> Walk<'s> {
     /// Prepares for walks.
     pub fn new(store: &'s Store) -> Self {
-        Self { store, seen: store.object_set(), waiting: Vec::new() }
+        let (seen, bases) = (store.object_set(), store.object_set());
+        Self { store, seen, bases, waiting: Vec::new() }
     }
 
     /// Marks an object as met; whether it was not met before.
@@ -195,7 +202,15 @@ impl<'s> Walk<'s> {
         if !self.seen.insert(&id) {
             return Ok(());
         }
-        let Some(found) = meet(reached)? else { return Ok(()) };
+        let found = match self.bases.contains(&id) {
+            // Met already, but not what it refers to.
+            true => self.store.find_anywhere(&id)?,
+            false => meet(reached)?,
+        };
+        let Some(found) = found else { return Ok(()) };
+        if let Some(base) = found.base() {
+            self.reach_base(&base, meet)?;
+        }
         if found.kind != kind {
             return Err(ReadError::WrongKind { id, expected: kind, found: found.kind }.into());
         }
@@ -208,6 +223,19 @@ impl<'s> Walk<'s> {
         }
         if has_path || found.is_list {
             self.waiting.push(Waiting { id, kind, is_list: found.is_list, path });
+        }
+        Ok(())
+    }
+
+    /// Reaches what an object is decoded from. Its bytes are needed and not what it refers to.
+    fn reach_base<E: From<ReadError>>(
+        &mut self,
+        base: &Base,
+        meet: &mut Meet<'_, E>,
+    ) -> Result<(), E> {
+        let Base { id, kind } = *base;
+        if !self.seen.contains(&id) && self.bases.insert(&id) {
+            meet(&Reached { id, kind, path: None })?;
         }
         Ok(())
     }

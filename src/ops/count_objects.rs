@@ -51,6 +51,9 @@ pub struct Counts {
     pub objects: BTreeMap<Kind, Count>,
     /// Of those, the ones that are stored as a list.
     pub lists: u64,
+    /// Of the objects, those that are stored as a difference from another one, with the bytes that
+    /// they take.
+    pub deltas: Count,
     /// Copies of objects beyond the first of each.
     pub duplicates: u64,
     /// Loose files whose header cannot be read.
@@ -98,6 +101,9 @@ fn objects(repository: &Repository, counts: &mut Counts) -> Result<(), ReadError
             Ok(found) => {
                 counts.objects.entry(found.kind).or_default().add(found.length_bytes);
                 counts.lists += u64::from(found.is_list);
+                if found.base().is_some() {
+                    counts.deltas.add(found.stored_bytes);
+                }
             }
             Err(error) if error.is_damage() => counts.damaged_loose += 1,
             Err(error) => return Err(error),

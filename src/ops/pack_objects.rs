@@ -57,15 +57,20 @@ impl From<ReadError> for PackObjectError {
     }
 }
 
-/// Stores one object in a pack, as it is stored now: whole, or as its list.
+/// Stores one object in a pack, as it is stored now: as its bytes, or as its list.
 ///
-/// `worker` belongs to an insertion that stores objects again. An object that is longer than chunks
+/// `worker` belongs to an insertion that stores objects again. One that is stored as a difference
+/// from another is encoded so again, where `deltas` says so; else it is stored whole. An object that is longer than chunks
 /// are now is not cut, and one that was cut is not joined.
 ///
 /// # Errors
 ///
 /// [`PackObjectError::Write`] ends the insertion; the others are about this object only.
-pub fn pack_object(worker: &mut Worker<'_>, id: &Id) -> Result<Packed, PackObjectError> {
+pub fn pack_object(
+    worker: &mut Worker<'_>,
+    id: &Id,
+    deltas: bool,
+) -> Result<Packed, PackObjectError> {
     let store = worker.store();
     let was_packed = store.is_packed(id);
     let found = store.find(id)?.ok_or(PackObjectError::Missing { id: *id })?;
@@ -80,7 +85,8 @@ pub fn pack_object(worker: &mut Worker<'_>, id: &Id) -> Result<Packed, PackObjec
     }
     let length_bytes = match &stored {
         Stored::Whole(bytes) => {
-            worker.put(kind, bytes)?;
+            let base = found.base().filter(|_| deltas);
+            worker.put_like(kind, bytes, base.as_ref().map(|base| &base.id))?;
             bytes.len() as u64
         }
         Stored::List(list) => {

@@ -17,7 +17,7 @@ use crate::base::path::split_last;
 use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
 use crate::os::{FileKind, Status, Xattrs, read_xattrs, read_xattrs_at, status_of};
 use crate::source::metadata::open_source_file;
-use crate::store::{LongObject, ObjectSink, WriteError, put_stream};
+use crate::store::{LongObject, ObjectSink, WriteError, put_stream_like};
 
 /// Bytes of one read of a long file.
 const READ_BYTES: usize = 1 << 20;
@@ -72,8 +72,24 @@ pub fn read_entry<S: ObjectSink + ?Sized>(
     sink: &mut S,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<ReadEntry, EntryError> {
+    read_entry_like(directory, name, status, None, sink, on_read)
+}
+
+/// As [`read_entry`]; `like` is the content of the file as of the previous snapshot, if it has any.
+///
+/// # Errors
+///
+/// As [`read_entry`].
+pub fn read_entry_like<S: ObjectSink + ?Sized>(
+    directory: impl AsFd,
+    name: &[u8],
+    status: &Status,
+    like: Option<&Id>,
+    sink: &mut S,
+    on_read: &mut dyn FnMut(u64) -> bool,
+) -> Result<ReadEntry, EntryError> {
     if status.kind == FileKind::File {
-        return read_file(directory, name, status, sink, on_read);
+        return read_file(directory, name, status, like, sink, on_read);
     }
     let (major, minor) = (status.rdev_major, status.rdev_minor);
     let node = match status.kind {
@@ -99,6 +115,7 @@ fn read_file<S: ObjectSink + ?Sized>(
     directory: impl AsFd,
     name: &[u8],
     status: &Status,
+    like: Option<&Id>,
     sink: &mut S,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<ReadEntry, EntryError> {
@@ -106,7 +123,7 @@ fn read_file<S: ObjectSink + ?Sized>(
     loop {
         let (file, before) = open_source_file(directory.as_fd(), name, status)
             .map_err(|error| EntryError::source(&error))?;
-        let read = read_open_file(&file, &before, name, sink, on_read)?;
+        let read = read_opened(&file, &before, name, like, sink, on_read)?;
         if read.is_still || has_changed {
             return Ok(read);
         }
@@ -126,8 +143,19 @@ pub fn read_open_file<S: ObjectSink + ?Sized>(
     sink: &mut S,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<ReadEntry, EntryError> {
+    read_opened(file, before, name, None, sink, on_read)
+}
+
+fn read_opened<S: ObjectSink + ?Sized>(
+    file: &File,
+    before: &Status,
+    name: &[u8],
+    like: Option<&Id>,
+    sink: &mut S,
+    on_read: &mut dyn FnMut(u64) -> bool,
+) -> Result<ReadEntry, EntryError> {
     let xattrs = read_xattrs(file).map_err(|error| EntryError::source(&error))?;
-    let (id, size_bytes) = read_content(file, before, sink, on_read)?;
+    let (id, size_bytes) = read_content(file, before, like, sink, on_read)?;
     let after = status_of(file).map_err(|error| EntryError::source(&error))?;
     let is_still = after.mtime == before.mtime
         && after.ctime == before.ctime
@@ -165,6 +193,7 @@ pub fn metadata<S: ObjectSink + ?Sized>(
 fn read_content<S: ObjectSink + ?Sized>(
     file: &File,
     status: &Status,
+    like: Option<&Id>,
     sink: &mut S,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Id, u64), EntryError> {
@@ -174,10 +203,10 @@ fn read_content<S: ObjectSink + ?Sized>(
     let whole_max = sink.chunker().map_or(0, |chunker| chunker.max_bytes() as u64);
     let is_sparse = status.blocks.saturating_mul(512) < status.size_bytes;
     if status.size_bytes > whole_max.max(PIECE_BYTES as u64) && is_sparse {
-        return read_sparse(file, sink, on_read);
+        return read_sparse(file, like, sink, on_read);
     }
     let mut reader = file;
-    put_stream(sink, Kind::Blob, &mut reader, on_read).map_err(|error| match error {
+    put_stream_like(sink, Kind::Blob, like, &mut reader, on_read).map_err(|error| match error {
         WriteError::Source(error) => EntryError::source(&error),
         other => EntryError::Sink(other),
     })
@@ -196,12 +225,13 @@ fn finish<S: ObjectSink + ?Sized>(
 /// Reads a long file with holes, which are asked for and not read.
 fn read_sparse<S: ObjectSink + ?Sized>(
     file: &File,
+    like: Option<&Id>,
     sink: &mut S,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Id, u64), EntryError> {
     let source = |error: std::io::Error| EntryError::source(&error);
     let end = rustix::fs::seek(file, SeekFrom::End(0)).map_err(|error| source(error.into()))?;
-    let mut long = LongObject::new(sink, Kind::Blob);
+    let mut long = LongObject::like(sink, Kind::Blob, like);
     let mut at = 0;
     while at < end {
         if !on_read(0) {

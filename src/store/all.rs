@@ -47,7 +47,10 @@ impl Places {
         let key = (pack.name, place.frame.offset, place.offset);
         if !self.packed.contains(&key) {
             self.packed.push(key);
-            self.first = self.first.or(Some((pack, place)));
+            // As a look-up does, which goes by the places that need no base.
+            if self.first.is_none_or(|(_, first)| first.base.is_some() && place.base.is_none()) {
+                self.first = Some((pack, place));
+            }
         }
     }
 

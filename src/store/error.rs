@@ -5,6 +5,7 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::codec::DecodeError;
 use crate::format::compress::CompressError;
+use crate::format::delta::Base;
 use crate::format::pack::FormatError;
 
 /// An object could not be read.
@@ -30,6 +31,20 @@ pub enum ReadError {
         file: String,
         /// What is wrong.
         source: DecodeError,
+    },
+    /// The object is stored as a difference from another one, which cannot be read.
+    #[error("{kind} {id} in {file} needs {}, which cannot be read", base.id)]
+    Base {
+        /// The object.
+        id: Id,
+        /// What it was expected to be.
+        kind: Kind,
+        /// The file that holds it.
+        file: String,
+        /// What it needs.
+        base: Base,
+        /// Why that cannot be read.
+        source: Box<ReadError>,
     },
     /// The object is of another kind than was asked for.
     #[error("{id} is a {found}, not a {expected}")]
@@ -85,6 +100,9 @@ impl ReadError {
 
     /// Whether stored data is missing or not what it should be.
     pub fn is_damage(&self) -> bool {
+        if let Self::Base { source, .. } = self {
+            return source.is_damage();
+        }
         matches!(
             self,
             Self::Missing { .. }

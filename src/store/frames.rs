@@ -9,7 +9,7 @@ use super::ReadError;
 use crate::backend::{Backend, BackendError, RandomRead};
 use crate::base::id::Id;
 use crate::format::codec::DecodeError;
-use crate::format::compress::Decompressor;
+use crate::format::compress::{Codec, Decompressor};
 use crate::format::pack::{
     FRAME_HEADER_BYTES, FormatError, FramePlace, decode_frame_header, frame_checksum,
 };
@@ -75,9 +75,10 @@ impl Frames {
         Ok(opened)
     }
 
-    /// The decompressed frame, from memory or from its pack; kept for later reads.
+    /// The decompressed frame, from memory or from its pack; kept for later reads. Of a delta frame,
+    /// whose objects are decoded one by one, the stored bytes.
     ///
-    /// Its stored bytes have been compared with their checksum.
+    /// The stored bytes have been compared with their checksum.
     ///
     /// # Errors
     ///
@@ -105,7 +106,7 @@ impl Frames {
         Ok(raw)
     }
 
-    /// The decompressed frame, read from its pack and not kept.
+    /// As [`Frames::read`], from the pack and not kept.
     ///
     /// # Errors
     ///
@@ -139,6 +140,9 @@ impl Frames {
         }
         if frame_checksum(stored) != checksum {
             return Err(fail("frame is damaged"));
+        }
+        if place.codec == Codec::Delta {
+            return Ok(stored.to_vec());
         }
         let mut raw = Vec::new();
         let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();

@@ -15,13 +15,25 @@ use super::{Store, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::limits::{FRAME_BYTES_TARGET, FRAME_OBJECTS_MAX};
-use crate::format::compress::{Compression, Compressor};
+use crate::base::limits::{
+    DELTA_FRAME_BYTES_TARGET, DELTA_FRAME_RAW_BYTES_TARGET, FRAME_BYTES_TARGET, FRAME_OBJECTS_MAX,
+};
+use crate::format::compress::{Codec, Compression, Compressor};
+use crate::format::delta::{Base, encode_delta_frame};
 use crate::format::pack::{FrameObject, PackClass, encode_frame};
 
 /// Frames that wait for the publisher, at most.
 const QUEUE_FRAMES: usize = 8;
 const CLAIM_SHARDS: usize = 64;
+/// Bytes of a delta frame, its footer and its index that an object and its base take.
+const DELTA_OVERHEAD_BYTES: usize = 120;
+/// Objects in one delta frame, at most: to read one, the table of all is read.
+const DELTA_FRAME_OBJECTS_MAX: usize = 1024;
+/// Shortest file content that is compared with what it is like. To read the other one out of its
+/// frame takes longer than to compress so little.
+const DELTA_CONTENT_BYTES_MIN: usize = 4 << 10;
+/// Shortest tree or page that is. The other one is often in the frame that was read last.
+const DELTA_METADATA_BYTES_MIN: usize = 512;
 
 /// How objects are to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -221,6 +233,8 @@ pub struct Worker<'i> {
     compressor: Compressor,
     content: OpenFrame,
     metadata: OpenFrame,
+    content_deltas: OpenDeltas,
+    metadata_deltas: OpenDeltas,
     round: u64,
     is_finished: bool,
 }
@@ -229,6 +243,16 @@ pub struct Worker<'i> {
 struct OpenFrame {
     objects: Vec<FrameObject>,
     bodies: Vec<u8>,
+}
+
+/// Objects of a delta frame, encoded already.
+#[derive(Debug, Default)]
+struct OpenDeltas {
+    objects: Vec<FrameObject>,
+    /// The base of each, and the bytes that it takes in `deltas`.
+    parts: Vec<(Base, u32)>,
+    deltas: Vec<u8>,
+    raw_bytes: usize,
 }
 
 impl<'i> Worker<'i> {
@@ -244,6 +268,8 @@ impl<'i> Worker<'i> {
             compressor: Compressor::new(inserter.options.compression)?,
             content: OpenFrame::default(),
             metadata: OpenFrame::default(),
+            content_deltas: OpenDeltas::default(),
+            metadata_deltas: OpenDeltas::default(),
             round: 0,
             is_finished: false,
         })
@@ -260,12 +286,31 @@ impl<'i> Worker<'i> {
     ///
     /// The backend fails, or the publisher has stopped.
     pub fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
+        self.put_like(kind, bytes, None)
+    }
+
+    /// As [`Worker::put`], for an object that may resemble another one, such as its previous
+    /// version: then it may be stored as what differs from that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::put`]. That the other object cannot be read is none.
+    pub fn put_like(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        like: Option<&Id>,
+    ) -> Result<Id, WriteError> {
         let id = object_id(kind, bytes);
-        self.put_stored(
-            FrameObject { id, kind, is_list: false, length: bytes.len() as u32 },
-            bytes,
-        )?;
+        let object = FrameObject { id, kind, is_list: false, length: bytes.len() as u32 };
+        self.put_stored(object, bytes, like)?;
         Ok(id)
+    }
+
+    /// Whether what is stored is compared with what resembles it: only zstd can make use of that.
+    pub(super) fn compares(&self) -> bool {
+        matches!(self.inserter.options.compression, Compression::Zstd(_))
+            && self.inserter.store.backend().reads_at_once()
     }
 
     /// Stores the list of a long object, whose chunks and pages were put before.
@@ -274,7 +319,8 @@ impl<'i> Worker<'i> {
     ///
     /// As [`Worker::put`].
     pub fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
-        self.put_stored(FrameObject { id, kind, is_list: true, length: list.len() as u32 }, list)
+        let object = FrameObject { id, kind, is_list: true, length: list.len() as u32 };
+        self.put_stored(object, list, None)
     }
 
     /// Whether the object is stored, or on its way.
@@ -286,7 +332,12 @@ impl<'i> Worker<'i> {
         Ok(self.inserter.claims.is_claimed(id) || self.inserter.store.is_present(id)?)
     }
 
-    fn put_stored(&mut self, object: FrameObject, bytes: &[u8]) -> Result<(), WriteError> {
+    fn put_stored(
+        &mut self,
+        object: FrameObject,
+        bytes: &[u8],
+        like: Option<&Id>,
+    ) -> Result<(), WriteError> {
         self.join_round()?;
         let claims = &self.inserter.claims;
         if self.inserter.is_stored(&object.id)? || !claims.claim(&object.id) {
@@ -297,6 +348,11 @@ impl<'i> Worker<'i> {
         let is_metadata = object.kind.is_metadata() || object.is_list;
         if !is_metadata {
             claims.content_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        if let Some(like) = like
+            && let Some(delta) = self.delta(object.kind, bytes, like)?
+        {
+            return self.put_delta(object, is_metadata, delta);
         }
         let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
         let is_full = frame.bodies.len() + bytes.len() > FRAME_BYTES_TARGET
@@ -322,13 +378,85 @@ impl<'i> Worker<'i> {
         let mut stored = Vec::new();
         let codec = self.compressor.compress(&raw, &mut stored)?;
         stored.shrink_to_fit();
-        let part = PackPart { class, codec, stored, raw_length: raw.len(), objects };
+        let (raw_length, bases) = (raw.len(), Vec::new());
+        self.send(PackPart { class, codec, stored, raw_length, objects, bases })
+    }
+
+    fn send(&self, part: PackPart) -> Result<(), WriteError> {
         self.sender.send(Message::Part { round: self.round, part }).map_err(|_| WriteError::Stopped)
     }
 
+    /// What differs between an object and one that it is like, where it pays to store that.
+    fn delta(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        like: &Id,
+    ) -> Result<Option<(Base, Vec<u8>)>, WriteError> {
+        let least =
+            if kind.is_metadata() { DELTA_METADATA_BYTES_MIN } else { DELTA_CONTENT_BYTES_MIN };
+        let base = Some(like).filter(|_| bytes.len() >= least && self.compares());
+        let Some(base) = base.and_then(|like| self.inserter.store.base_for(like)) else {
+            return Ok(None);
+        };
+        // One that cannot be read is for the check to tell; the object is stored whole.
+        let Ok(base_bytes) = self.inserter.store.load_base(&base) else { return Ok(None) };
+        let mut delta = Vec::new();
+        if !self.compressor.compress_delta(&base_bytes, bytes, &mut delta)? {
+            return Ok(None);
+        }
+        let cost = delta.len() + DELTA_OVERHEAD_BYTES;
+        let is_small = if cost > bytes.len() / 8 && cost <= bytes.len() / 2 {
+            let mut alone = Vec::new();
+            self.compressor.compress(bytes, &mut alone)?;
+            cost <= alone.len() / 2
+        } else {
+            cost <= bytes.len() / 8
+        };
+        Ok(is_small.then_some((base, delta)))
+    }
+
+    fn put_delta(
+        &mut self,
+        object: FrameObject,
+        is_metadata: bool,
+        (base, delta): (Base, Vec<u8>),
+    ) -> Result<(), WriteError> {
+        let raw_bytes = object.length as usize;
+        let open = if is_metadata { &self.metadata_deltas } else { &self.content_deltas };
+        if open.deltas.len() + delta.len() > DELTA_FRAME_BYTES_TARGET
+            || open.raw_bytes + raw_bytes > DELTA_FRAME_RAW_BYTES_TARGET
+            || open.objects.len() >= DELTA_FRAME_OBJECTS_MAX
+        {
+            self.flush_deltas(is_metadata)?;
+        }
+        let open = if is_metadata { &mut self.metadata_deltas } else { &mut self.content_deltas };
+        open.objects.push(object);
+        open.parts.push((base, delta.len() as u32));
+        open.deltas.extend_from_slice(&delta);
+        open.raw_bytes += raw_bytes;
+        Ok(())
+    }
+
+    fn flush_deltas(&mut self, is_metadata: bool) -> Result<(), WriteError> {
+        let open = if is_metadata { &mut self.metadata_deltas } else { &mut self.content_deltas };
+        let OpenDeltas { objects, parts, deltas, raw_bytes } = std::mem::take(open);
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let class = if is_metadata { PackClass::Metadata } else { PackClass::Content };
+        let stored = encode_delta_frame(&objects, &parts, &deltas);
+        let bases = parts.into_iter().map(|(base, _)| base).collect();
+        let raw_length = encode_frame(&objects, &[]).len() + raw_bytes;
+        self.send(PackPart { class, codec: Codec::Delta, stored, raw_length, objects, bases })
+    }
+
     fn flush_all(&mut self) -> Result<(), WriteError> {
-        self.flush(false)?;
-        self.flush(true)
+        for is_metadata in [false, true] {
+            self.flush(is_metadata)?;
+            self.flush_deltas(is_metadata)?;
+        }
+        Ok(())
     }
 
     /// Hands over what is held, if the publisher waits for that.

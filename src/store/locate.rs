@@ -8,6 +8,7 @@ use super::segments::parse_file_name;
 use super::{ReadError, Store};
 use crate::base::id::{Id, unhex};
 use crate::base::kind::Kind;
+use crate::format::delta::Base;
 use crate::format::index::{PackRecord, Place};
 
 /// A place in a pack.
@@ -45,6 +46,13 @@ impl Found {
             stored_bytes: u64::try_from(stored).unwrap_or(u64::MAX),
             length_bytes: u64::from(place.length),
         }
+    }
+}
+
+impl Found {
+    /// What it is stored as a difference from; `None` if it needs no other object.
+    pub fn base(&self) -> Option<Base> {
+        self.pack.and_then(|pack| pack.place.base)
     }
 }
 
@@ -118,7 +126,7 @@ impl Store {
 
     /// Whether the pack is there with the length that its index says: an index alone is no reason
     /// not to store an object. Asked once for each pack.
-    fn has_pack(&self, pack: &PackRecord) -> bool {
+    pub(super) fn has_pack(&self, pack: &PackRecord) -> bool {
         let known = self.packs_there.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(is_there) = known.get(&pack.name) {
             return *is_there;

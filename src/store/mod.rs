@@ -4,6 +4,7 @@
 //! found. Bytes are handed out only after they have been found to be those of the id asked for.
 
 mod all;
+mod delta;
 mod error;
 mod frames;
 mod inserter;
@@ -12,6 +13,7 @@ mod loose;
 mod merge;
 mod object_set;
 mod pack_writer;
+mod previous;
 mod publisher;
 mod read;
 mod rebuild;
@@ -30,9 +32,11 @@ pub use inserter::{InsertOptions, InsertReport, Inserter, Worker};
 pub use locate::{Found, Locality, PackPlace};
 pub use object_set::ObjectSet;
 pub use pack_writer::{PackPart, PackWriter, read_footer, read_frames, read_header, read_trailer};
-pub use read::{Sink, Span, Stored};
+pub use read::{ObjectBytes, Sink, Span, Stored};
 pub use segments::{Segment, Segments};
-pub use sink::{HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_stream};
+pub use sink::{
+    HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_any_like, put_stream, put_stream_like,
+};
 
 use crate::backend::Backend;
 use crate::base::id::Id;

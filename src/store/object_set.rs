@@ -99,7 +99,9 @@ mod tests {
                 codec: Codec::Zstd,
             };
             let record = PackRecord { name: Id::from_bytes([pack; 32]), length_bytes: 9 };
-            builder.add_pack(record, &[FrameRecord { place, checksum: [0; 16], objects }]);
+            let bases = Vec::new();
+            let frame = FrameRecord { place, checksum: [0; 16], objects, bases };
+            builder.add_pack(record, &[frame]);
         }
         let bytes = Mapped::memory(builder.encode([1; 16]));
         Arc::new(Segment::new(None, bytes, "test".into()).expect("a segment"))

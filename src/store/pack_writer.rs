@@ -8,6 +8,7 @@ use crate::backend::{Backend, Created, NewFile, RandomRead};
 use crate::base::id::Id;
 use crate::format::codec::DecodeError;
 use crate::format::compress::Codec;
+use crate::format::delta::Base;
 use crate::format::index::PackRecord;
 use crate::format::pack::{
     FrameObject, FramePlace, FrameRecord, HEADER_BYTES, Header, PackClass, TRAILER_BYTES, Trailer,
@@ -27,6 +28,8 @@ pub struct PackPart {
     pub raw_length: usize,
     /// Its objects, in order.
     pub objects: Vec<FrameObject>,
+    /// The base of each object of a delta frame; none in any other frame.
+    pub bases: Vec<Base>,
 }
 
 /// A pack that is being written.
@@ -88,7 +91,8 @@ impl PackWriter {
         self.append(&encode_frame_header(part.codec, &part.stored, part.raw_length))?;
         self.append(&part.stored)?;
         let checksum = frame_checksum(&part.stored);
-        self.frames.push(FrameRecord { place, checksum, objects: part.objects });
+        let PackPart { objects, bases, .. } = part;
+        self.frames.push(FrameRecord { place, checksum, objects, bases });
         Ok(())
     }
 

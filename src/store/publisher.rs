@@ -1,7 +1,8 @@
 //! The one writer of packs in a process: appends frames, closes packs, publishes their index.
 //!
 //! Invariant: a segment is published only when all that its objects refer to is in published
-//! segments. Blobs refer to nothing, so their packs are published one by one. Metadata is published
+//! segments. Blobs refer to nothing but to bases, which were published before, so their packs are
+//! published one by one. Metadata is published
 //! in rounds: when a pack of it is full a new round starts, each worker joins it by handing over
 //! what it holds, and once all have joined, what was put before the round is whole. An object put
 //! before its worker joined cannot refer to one put after another worker joined: whoever learns of
@@ -165,6 +166,10 @@ impl<'s> Publisher<'s> {
     fn publish_content(&mut self, pack: PackWriter) -> Result<(), WriteError> {
         let (record, frames) = pack.finish()?;
         self.store.backend.sync("packs")?;
+        if frames.iter().any(|frame| !frame.bases.is_empty()) {
+            // The segments that hold the bases must survive a power cut if this one does.
+            self.store.backend.sync_all()?;
+        }
         self.report.packs += 1;
         self.publish_segment(&[(record, frames)])
     }

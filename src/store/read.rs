@@ -25,11 +25,17 @@ use crate::format::list::{
     List, ListProof, Section, Segment, decode_segment_page, decode_value_page,
 };
 
-/// The bytes of a whole object, inside the frame that holds it.
+/// The bytes of a whole object, inside the frame that holds it or by themselves.
 #[derive(Debug, Clone)]
 pub struct ObjectBytes {
     frame: Arc<Vec<u8>>,
     range: Range<usize>,
+}
+
+impl ObjectBytes {
+    pub(super) fn new(bytes: Arc<Vec<u8>>) -> Self {
+        Self { range: 0..bytes.len(), frame: bytes }
+    }
 }
 
 impl std::ops::Deref for ObjectBytes {
@@ -105,7 +111,7 @@ impl Store {
         Err(first_error.unwrap_or(ReadError::Missing { id: *id, kind }))
     }
 
-    fn load_place(
+    pub(super) fn load_place(
         &self,
         id: &Id,
         kind: Kind,
@@ -115,20 +121,23 @@ impl Store {
         if place.kind != kind {
             return Err(ReadError::WrongKind { id: *id, expected: kind, found: place.kind });
         }
-        let frame = self.frames.read(&pack.name, &place.frame)?;
-        let start = place.offset as usize;
-        let bytes = ObjectBytes { frame, range: start..start + place.length as usize };
+        let bytes = if place.base.is_some() {
+            self.load_delta(id, kind, pack, place)?
+        } else {
+            let frame = self.frames.read(&pack.name, &place.frame)?;
+            let start = place.offset as usize;
+            ObjectBytes { frame, range: start..start + place.length as usize }
+        };
         let file = || self.backend.describe(&pack_file(&pack.name));
         check(id, kind, place.is_list, bytes, file)
     }
 
-    fn load_loose(&self, id: &Id, kind: Kind) -> Result<Option<Stored>, ReadError> {
+    pub(super) fn load_loose(&self, id: &Id, kind: Kind) -> Result<Option<Stored>, ReadError> {
         let Some((loose, _)) = self.read_loose(id)? else { return Ok(None) };
         if loose.kind != kind {
             return Err(ReadError::WrongKind { id: *id, expected: kind, found: loose.kind });
         }
-        let range = 0..loose.bytes.len();
-        let bytes = ObjectBytes { frame: Arc::new(loose.bytes), range };
+        let bytes = ObjectBytes::new(Arc::new(loose.bytes));
         let file = || self.backend.describe(&loose_file(id));
         check(id, kind, loose.is_list, bytes, file).map(Some)
     }

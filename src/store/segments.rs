@@ -9,6 +9,7 @@ use super::{Condemned, ReadError};
 use crate::backend::{Backend, Mapped};
 use crate::base::hash::plain;
 use crate::base::id::Id;
+use crate::base::kind::Kind;
 use crate::format::index::{Index, PackRecord, Place};
 use crate::format::pack::FormatError;
 
@@ -187,13 +188,19 @@ impl Segments {
         list.retain(|segment| keep(segment));
     }
 
-    /// All places of an object that are in whole records, with the names of their packs.
+    /// All places of an object that are in whole records, with the names of their packs: first those
+    /// that are not condemned, and among these the ones that need no base.
     pub fn places(&self, id: &Id) -> Vec<(PackRecord, Place)> {
         let mut places = Vec::new();
         self.visit(id, |pack, place| {
             places.push((pack, place));
             false
         });
+        if places.len() > 1 {
+            let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
+            let is_condemned = |pack: &PackRecord| condemned.packs.contains(&pack.name);
+            places.sort_by_key(|(pack, place)| (is_condemned(pack), place.base.is_some()));
+        }
         places
     }
 
@@ -203,6 +210,24 @@ impl Segments {
         self.visit(id, |pack, _| {
             (condemned.packs.is_empty() || !condemned.packs.contains(&pack.name)) && is_there(&pack)
         })
+    }
+
+    /// Whether the object is stored whole, outside of delta frames, in a pack that is not condemned
+    /// and of which `is_there` holds; its kind then.
+    pub(super) fn kind_of_base(
+        &self,
+        id: &Id,
+        is_there: impl Fn(&PackRecord) -> bool,
+    ) -> Option<Kind> {
+        let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
+        let mut kind = None;
+        self.visit(id, |pack, place| {
+            let is_base = place.base.is_none() && !place.is_list;
+            kind = Some(place.kind)
+                .filter(|_| is_base && !condemned.packs.contains(&pack.name) && is_there(&pack));
+            kind.is_some()
+        });
+        kind
     }
 
     /// Calls `found` for each place until it returns true; whether it did.

@@ -5,7 +5,8 @@
 use std::io::Read;
 
 use super::inserter::Worker;
-use super::{Store, WriteError};
+use super::previous::{Pages, Previous};
+use super::{Store, Stored, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -17,6 +18,22 @@ use crate::format::list::{ListBuilder, Segment};
 pub trait ObjectSink: Send {
     /// Takes an object in one piece.
     fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError>;
+
+    /// As [`ObjectSink::put`], for an object that may resemble one that is stored, such as its
+    /// previous version.
+    fn put_like(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        _like: Option<&Id>,
+    ) -> Result<Id, WriteError> {
+        self.put(kind, bytes)
+    }
+
+    /// What is stored under an id already, where new objects may be compared with that.
+    fn stored(&self, _id: &Id, _kind: Kind) -> Option<Stored> {
+        None
+    }
 
     /// Takes the list of a long object, whose chunks and pages were taken before.
     fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError>;
@@ -35,10 +52,24 @@ pub fn put_any<S: ObjectSink + ?Sized>(
     kind: Kind,
     bytes: &[u8],
 ) -> Result<Id, WriteError> {
+    put_any_like(sink, kind, bytes, None)
+}
+
+/// As [`put_any`], for an object that may resemble one that is stored, such as its previous version.
+///
+/// # Errors
+///
+/// Those of the sink.
+pub fn put_any_like<S: ObjectSink + ?Sized>(
+    sink: &mut S,
+    kind: Kind,
+    bytes: &[u8],
+    like: Option<&Id>,
+) -> Result<Id, WriteError> {
     if sink.chunker().is_none_or(|chunker| bytes.len() <= chunker.max_bytes()) {
-        return sink.put(kind, bytes);
+        return sink.put_like(kind, bytes, like);
     }
-    let mut long = LongObject::new(sink, kind);
+    let mut long = LongObject::like(sink, kind, like);
     long.feed(bytes)?;
     long.finish()
 }
@@ -46,6 +77,19 @@ pub fn put_any<S: ObjectSink + ?Sized>(
 impl ObjectSink for Worker<'_> {
     fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Id, WriteError> {
         self.put(kind, bytes)
+    }
+
+    fn put_like(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        like: Option<&Id>,
+    ) -> Result<Id, WriteError> {
+        self.put_like(kind, bytes, like)
+    }
+
+    fn stored(&self, id: &Id, kind: Kind) -> Option<Stored> {
+        self.compares().then(|| self.store().load(id, kind).ok())?
     }
 
     fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
@@ -75,14 +119,30 @@ pub fn put_stream<S: ObjectSink + ?Sized>(
     reader: &mut dyn Read,
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Id, u64), WriteError> {
+    put_stream_like(sink, kind, None, reader, on_read)
+}
+
+/// As [`put_stream`], for an object that may resemble one that is stored, such as its previous
+/// version.
+///
+/// # Errors
+///
+/// As [`put_stream`].
+pub fn put_stream_like<S: ObjectSink + ?Sized>(
+    sink: &mut S,
+    kind: Kind,
+    like: Option<&Id>,
+    reader: &mut dyn Read,
+    on_read: &mut dyn FnMut(u64) -> bool,
+) -> Result<(Id, u64), WriteError> {
     let whole_max = sink.chunker().map_or(WHOLE_BYTES_MAX, Chunker::max_bytes);
     let mut bytes = Vec::new();
     reader.take(whole_max as u64 + 1).read_to_end(&mut bytes).map_err(WriteError::Source)?;
     if bytes.len() <= whole_max {
         on_read(bytes.len() as u64);
-        return Ok((sink.put(kind, &bytes)?, bytes.len() as u64));
+        return Ok((sink.put_like(kind, &bytes, like)?, bytes.len() as u64));
     }
-    let mut long = LongObject::new(sink, kind);
+    let mut long = LongObject::like(sink, kind, like);
     let mut total = 0;
     while !bytes.is_empty() {
         total += bytes.len() as u64;
@@ -160,22 +220,47 @@ impl ObjectSink for LooseSink<'_> {
     }
 }
 
+/// Stores the pages of a list, each like the one that stood there.
+fn put_page<'p, S: ObjectSink + ?Sized>(
+    sink: &'p mut S,
+    mut pages: Option<&'p mut Pages>,
+) -> impl FnMut(&[u8]) -> Result<Id, WriteError> + 'p {
+    move |page| {
+        let like = pages.as_ref().and_then(|pages| pages.like());
+        let id = sink.put_like(Kind::Page, page, like.as_ref())?;
+        pages.iter_mut().for_each(|pages| pages.pass(&id));
+        Ok(id)
+    }
+}
+
 /// An object that arrives as a stream, longer than the longest chunk.
 ///
-/// Holds one chunk, one piece and one page of each sort.
+/// Holds one chunk, one piece and one page of each sort; of a previous version, the places of some
+/// hundred chunks and the ids of its pages.
 #[derive(Debug)]
 pub struct LongObject<'w, S: ?Sized> {
     sink: &'w mut S,
     kind: Kind,
     builder: ListBuilder,
     segmenter: Option<Segmenter>,
+    previous: Option<Previous>,
 }
 
 impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     /// Starts an object.
     pub fn new(sink: &'w mut S, kind: Kind) -> Self {
+        Self::like(sink, kind, None)
+    }
+
+    /// Starts an object that may resemble one that is stored, such as its previous version.
+    pub fn like(sink: &'w mut S, kind: Kind, like: Option<&Id>) -> Self {
         let segmenter = sink.chunker().map(|chunker| Segmenter::new(chunker.clone()));
-        Self { builder: ListBuilder::new(kind), segmenter, sink, kind }
+        let previous = like.and_then(|id| {
+            // Nothing is asked where nothing is stored.
+            segmenter.as_ref()?;
+            Previous::new(id, kind, &|id, kind| sink.stored(id, kind))
+        });
+        Self { builder: ListBuilder::new(kind), segmenter, previous, sink, kind }
     }
 
     fn with_stretches(
@@ -187,16 +272,25 @@ impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     ) -> Result<(), WriteError> {
         let Some(segmenter) = &mut self.segmenter else { return Ok(()) };
         let (sink, builder) = (&mut *self.sink, &mut self.builder);
-        let chunk_kind = self.kind.chunk_kind();
+        let (previous, chunk_kind) = (&mut self.previous, self.kind.chunk_kind());
         feed(segmenter, &mut |stretch| {
             let segment = match stretch {
                 Stretch::Chunk(chunk) => {
-                    let id = sink.put(chunk_kind, chunk)?;
-                    Segment::Chunk { id, length_bytes: chunk.len() as u64 }
+                    let length_bytes = chunk.len() as u64;
+                    let like = previous.as_mut().and_then(|previous| {
+                        previous.like(length_bytes, &|id, kind| sink.stored(id, kind))
+                    });
+                    let id = sink.put_like(chunk_kind, chunk, like.as_ref())?;
+                    previous.iter_mut().for_each(|previous| previous.pass(&id, length_bytes));
+                    Segment::Chunk { id, length_bytes }
                 }
-                Stretch::Zeros(length_bytes) => Segment::Zeros { length_bytes },
+                Stretch::Zeros(length_bytes) => {
+                    previous.iter_mut().for_each(|previous| previous.pass_zeros(length_bytes));
+                    Segment::Zeros { length_bytes }
+                }
             };
-            builder.segment(segment, &mut |page| sink.put(Kind::Page, page))
+            let pages = previous.as_mut().map(|previous| &mut previous.segment_pages);
+            builder.segment(segment, &mut put_page(sink, pages))
         })
     }
 
@@ -211,11 +305,11 @@ impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     }
 
     fn hash(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        let (sink, is_stored) = (&mut *self.sink, self.segmenter.is_some());
-        self.builder.hash(bytes, &mut |page| match is_stored {
-            true => sink.put(Kind::Page, page),
-            false => Ok(object_id(Kind::Page, page)),
-        })
+        if self.segmenter.is_none() {
+            return self.builder.hash(bytes, &mut |page| Ok(object_id(Kind::Page, page)));
+        }
+        let pages = self.previous.as_mut().map(|previous| &mut previous.value_pages);
+        self.builder.hash(bytes, &mut put_page(&mut *self.sink, pages))
     }
 
     /// Takes a hole: zero bytes that nobody had to read.
@@ -243,8 +337,11 @@ impl<'w, S: ObjectSink + ?Sized> LongObject<'w, S> {
     /// [`WriteError::Stopped`].
     pub fn finish(mut self) -> Result<Id, WriteError> {
         self.with_stretches(|segmenter, each| segmenter.finish(&mut |stretch| each(stretch)))?;
-        let sink = &mut *self.sink;
-        let finished = self.builder.finish(&mut |page| sink.put(Kind::Page, page))?;
+        let mut previous = self.previous;
+        let pages = previous.as_mut().map(|previous| &mut previous.segment_pages);
+        self.builder.end_segments(&mut put_page(&mut *self.sink, pages))?;
+        let pages = previous.as_mut().map(|previous| &mut previous.value_pages);
+        let finished = self.builder.finish(&mut put_page(&mut *self.sink, pages))?;
         let (id, list) = finished.ok_or(WriteError::Stopped)?;
         self.sink.put_list(id, self.kind, &list.encode())?;
         Ok(id)

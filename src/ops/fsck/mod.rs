@@ -8,6 +8,7 @@
 
 mod closure;
 mod control;
+mod deltas;
 mod objects;
 mod packs;
 mod report;
@@ -61,7 +62,7 @@ impl Default for FsckOptions {
 /// only at the end. Holds a read session meanwhile, where it can, so that no prune deletes what is
 /// being read.
 ///
-/// Memory: 34 bytes for each stored copy of an object, 32 for each distinct tree, and one frame
+/// Memory: 34 bytes for each stored copy of an object, 66 for each that needs a base, 32 for each distinct tree, and one frame
 /// with its compressed bytes for each worker.
 ///
 /// # Errors
@@ -109,14 +110,21 @@ fn check(
     let mut names = control.pack_names()?;
     names.extend(segments.packs());
     let context =
-        packs::Context { backend, findings, segments: &segments, condemned: &condemned, options };
-    let mut copies = packs::check(&context, &names).into_copies(report);
+        packs::Context {
+        backend,
+        store: repository.store(),
+        findings,
+        segments: &segments,
+        condemned: &condemned,
+        options,
+    };
+    let (mut copies, deltas) = packs::check(&context, &names).into_copies(report);
     if findings.monitor.is_cancelled() {
         return Ok(());
     }
     segments.report_excess(findings);
     control.loose(&mut copies, report)?;
-    let table = Table::new(copies);
+    let table = deltas::check(copies, deltas, findings);
     let mut objects = Objects::new(repository, findings, &table);
     if options.depth == Depth::ReadData {
         objects.all_lists();

@@ -6,22 +6,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::deltas::Delta;
 use super::report::{Finding, Findings, FsckReport, Number};
 use super::segments::Segments;
 use super::table::Copy;
 use super::{Depth, FsckOptions};
 use crate::backend::{Backend, RandomRead};
 use crate::base::id::Id;
-use crate::format::compress::Decompressor;
+use crate::format::compress::{Codec, Decompressor};
+use crate::format::delta::Base;
 use crate::format::pack::{FrameObject, FramePlace};
 use crate::ops::verify_pack::frames::{Planned, Visitor, read_planned};
 use crate::ops::verify_pack::stream::hash_file;
 use crate::ops::with_causes;
-use crate::store::read_footer;
+use crate::store::{Store, read_footer};
 
 /// What packs are compared with.
 pub(super) struct Context<'a> {
     pub(super) backend: &'a dyn Backend,
+    pub(super) store: &'a Store,
     pub(super) findings: &'a Findings<'a>,
     pub(super) segments: &'a Segments,
     /// Packs that a prune has announced it will delete.
@@ -33,6 +36,8 @@ pub(super) struct Context<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) copies: Vec<Copy>,
+    /// What is stored as a difference from what.
+    pub(super) deltas: Vec<Delta>,
     packs: u64,
     pack_bytes: u64,
     frames: u64,
@@ -43,6 +48,7 @@ pub(super) struct Tally {
 impl Tally {
     fn join(&mut self, mut other: Self) {
         self.copies.append(&mut other.copies);
+        self.deltas.append(&mut other.deltas);
         self.packs += other.packs;
         self.pack_bytes += other.pack_bytes;
         self.frames += other.frames;
@@ -50,14 +56,14 @@ impl Tally {
         self.bytes_read += other.bytes_read;
     }
 
-    /// Moves the figures into the report; the copies.
-    pub(super) fn into_copies(self, report: &mut FsckReport) -> Vec<Copy> {
+    /// Moves the figures into the report; the copies, and what they need.
+    pub(super) fn into_copies(self, report: &mut FsckReport) -> (Vec<Copy>, Vec<Delta>) {
         report.packs = self.packs;
         report.pack_bytes = self.pack_bytes;
         report.frames = self.frames;
         report.objects = self.objects;
         report.bytes_read += self.bytes_read;
-        self.copies
+        (self.copies, self.deltas)
     }
 }
 
@@ -98,7 +104,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn check(&mut self, name: Id) {
-        let Context { backend, findings, segments, condemned, options } = *self.context;
+        let Context { backend, findings, segments, condemned, options, .. } = *self.context;
         let file = format!("packs/{name}.pack");
         let covers = segments.covers(&name);
         let pack = match backend.open(&file) {
@@ -137,18 +143,22 @@ impl Checker<'_> {
         };
         self.tally.frames += plan.len() as u64;
         self.tally.objects += plan.iter().map(|frame| frame.objects.len() as u64).sum::<u64>();
+        self.tally.deltas.extend(plan.iter().flat_map(Delta::of_frame));
         if options.depth == Depth::ReadData || finding.is_some() {
             self.read(name, &file, &*pack, &plan, finding);
         } else {
-            for (_, object) in plan.iter().flat_map(|frame| &frame.objects) {
-                self.keep(object, !covers.is_empty());
+            for frame in &plan {
+                for (_, object) in &frame.objects {
+                    self.keep(&frame.place, object, !covers.is_empty());
+                }
             }
         }
     }
 
-    fn keep(&mut self, object: &FrameObject, is_indexed: bool) {
+    fn keep(&mut self, frame: &FramePlace, object: &FrameObject, is_indexed: bool) {
         let copy = Copy::new(object.id, object.kind, object.is_list, is_indexed);
-        self.tally.copies.push(copy);
+        let is_delta = frame.codec == Codec::Delta;
+        self.tally.copies.push(if is_delta { copy.delta() } else { copy });
     }
 
     fn lose_object(&mut self, object: &FrameObject, number: Number) {
@@ -210,7 +220,9 @@ impl Checker<'_> {
                 place: place.frame,
                 checksum: None,
                 objects: Vec::new(),
+                bases: Vec::new(),
             });
+            frame.bases.extend(place.base);
             let (kind, is_list, length) = (place.kind, place.is_list, place.length);
             frame.objects.push((place.offset, FrameObject { id, kind, is_list, length }));
         }
@@ -225,10 +237,13 @@ impl Checker<'_> {
         plan: &[Planned],
         found: Option<Number>,
     ) {
-        let is_indexed = !self.context.segments.covers(&name).is_empty();
+        let context = self.context;
+        let is_indexed = !context.segments.covers(&name).is_empty();
         let mut decompressor = std::mem::take(&mut self.decompressor);
         let mut frames = Frames { checker: self, file, is_indexed };
-        let hash = read_planned(pack, plan, &mut decompressor, &mut frames);
+        let store = context.store;
+        let bases = |base: &Base| store.load_base(base).map(Some);
+        let hash = read_planned(pack, plan, &mut decompressor, &bases, &mut frames);
         self.decompressor = decompressor;
         self.tally.bytes_read += pack.length_bytes();
         let message = match hash {
@@ -255,8 +270,8 @@ impl Visitor for Frames<'_, '_> {
         self.checker.context.findings.monitor.bytes(count);
     }
 
-    fn object(&mut self, _: &FramePlace, object: &FrameObject, proved: Result<u64, String>) {
-        let Err(message) = proved else { return self.checker.keep(object, self.is_indexed) };
+    fn object(&mut self, frame: &FramePlace, object: &FrameObject, proved: Result<u64, String>) {
+        let Err(message) = proved else { return self.checker.keep(frame, object, self.is_indexed) };
         let finding = Finding::damage("damaged_object", message);
         let finding = finding.file(self.file).object(object.id, object.kind);
         let number = self.checker.context.findings.add(finding);

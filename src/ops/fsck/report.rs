@@ -209,6 +209,13 @@ impl<'m> Findings<'m> {
         self.state().blamed.push((id, kind, number));
     }
 
+    /// A finding that is why a copy of an object cannot be used, if there is one so far.
+    pub(super) fn blamed(&self, id: &Id, kind: Kind) -> Option<Number> {
+        let state = self.state();
+        let mut blamed = state.blamed.iter();
+        blamed.find(|(other, of, _)| (other, *of) == (id, kind)).map(|(_, _, number)| *number)
+    }
+
     /// All that was blamed so far, sorted.
     pub(super) fn take_blamed(&self) -> Vec<(Id, Kind, Number)> {
         let mut blamed = std::mem::take(&mut self.state().blamed);

@@ -161,7 +161,7 @@ impl Segments {
         let Some((segment, index)) = self.index(cover) else { return false };
         let mut places = Vec::new();
         for frame in frames {
-            for (offset, object) in frame.object_offsets() {
+            for (number, (offset, object)) in frame.object_offsets().enumerate() {
                 let expected = Place {
                     pack: cover.number,
                     frame: frame.place,
@@ -169,6 +169,7 @@ impl Segments {
                     length: object.length,
                     kind: object.kind,
                     is_list: object.is_list,
+                    base: frame.base(number),
                 };
                 let mut numbers = index.find(&object.id);
                 if !numbers.any(|number| index.place(number) == Ok(expected)) {

@@ -17,12 +17,18 @@ pub(super) struct Copy {
 const UNUSABLE: u8 = 1;
 const LIST: u8 = 2;
 const UNINDEXED: u8 = 4;
+const DELTA: u8 = 8;
 
 impl Copy {
     /// A copy that can be used, as far as is known.
     pub(super) fn new(id: Id, kind: Kind, is_list: bool, is_indexed: bool) -> Self {
         let flags = if is_list { LIST } else { 0 } | if is_indexed { 0 } else { UNINDEXED };
         Self { id, kind, flags }
+    }
+
+    /// The same, of an object that is stored as a difference from another one.
+    pub(super) fn delta(self) -> Self {
+        Self { flags: self.flags | DELTA, ..self }
     }
 
     /// A copy that is damaged or missing.
@@ -84,6 +90,28 @@ impl Table {
         if copies().next().is_some() { Presence::Lost } else { Presence::Missing }
     }
 
+    fn range(&self, id: &Id, kind: Kind) -> std::ops::Range<usize> {
+        let from = self.0.partition_point(|copy| (copy.id, copy.kind) < (*id, kind));
+        let to = self.0.partition_point(|copy| (copy.id, copy.kind) <= (*id, kind));
+        from..to
+    }
+
+    /// Whether others can be decoded from an object: a copy can be used that is whole.
+    pub(super) fn has_base(&self, id: &Id, kind: Kind) -> bool {
+        let copies = self.0.get(self.range(id, kind)).unwrap_or_default();
+        copies.iter().any(|copy| copy.flags & (UNUSABLE | LIST | DELTA) == 0)
+    }
+
+    /// Marks the copies of an object that are stored as a difference from what is lost.
+    pub(super) fn lose_deltas(&mut self, id: &Id, kind: Kind) {
+        let range = self.range(id, kind);
+        let copies = self.0.get_mut(range).unwrap_or_default();
+        for copy in copies.iter_mut().filter(|copy| copy.flags & DELTA != 0) {
+            copy.flags = UNUSABLE;
+        }
+        copies.sort_unstable();
+    }
+
     /// Objects of which a copy that can be used is a list.
     pub(super) fn lists(&self) -> impl Iterator<Item = (Id, Kind)> {
         let lists = self.0.iter().filter(|copy| copy.is_usable() && copy.is_list());
@@ -109,7 +137,16 @@ mod tests {
             Copy::new(id(1), Kind::Blob, true, false),
             Copy::unusable(id(2), Kind::Blob),
             Copy::new(id(3), Kind::Tree, false, true),
+            Copy::new(id(4), Kind::Blob, false, true).delta(),
         ]);
+        let mut table = table;
+        assert!(table.has_base(&id(3), Kind::Tree));
+        assert!(!table.has_base(&id(1), Kind::Blob), "a list");
+        assert!(!table.has_base(&id(2), Kind::Blob), "unusable");
+        assert!(!table.has_base(&id(4), Kind::Blob), "a delta itself");
+        table.lose_deltas(&id(4), Kind::Blob);
+        assert_eq!(table.look_up(&id(4), Kind::Blob), Presence::Lost);
+        table.lose_deltas(&id(3), Kind::Tree);
         let present =
             |has_list, has_whole, is_indexed| Presence::Present { has_list, has_whole, is_indexed };
         assert_eq!(table.look_up(&id(1), Kind::Blob), present(true, false, false));

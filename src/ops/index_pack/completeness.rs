@@ -77,6 +77,9 @@ impl<'a> Candidates<'a> {
     pub(super) fn examine(&mut self, frames: &[FrameRecord]) -> Result<(), ReadError> {
         let own = self.needs.len() as u32;
         let mut needs = Needs::default();
+        for base in frames.iter().flat_map(|frame| &frame.bases) {
+            self.need(&base.id, own, &mut needs)?;
+        }
         for object in frames.iter().flat_map(|frame| &frame.objects) {
             if !object.is_list && !matches!(object.kind, Kind::Tree | Kind::Snapshot) {
                 continue;
@@ -96,15 +99,21 @@ impl<'a> Candidates<'a> {
                 Err(error) => return Err(error),
             };
             for (id, _) in references {
-                match self.holder(&id)? {
-                    Holder::Published => {}
-                    Holder::Nowhere => needs.is_broken = true,
-                    Holder::Candidates(numbers) if numbers.contains(&own) => {}
-                    Holder::Candidates(numbers) => drop(needs.choices.insert(numbers)),
-                }
+                self.need(&id, own, &mut needs)?;
             }
         }
         self.needs.push(needs);
+        Ok(())
+    }
+
+    /// Notes that the candidate `own` refers to an object.
+    fn need(&self, id: &Id, own: u32, needs: &mut Needs) -> Result<(), ReadError> {
+        match self.holder(id)? {
+            Holder::Published => {}
+            Holder::Nowhere => needs.is_broken = true,
+            Holder::Candidates(numbers) if numbers.contains(&own) => {}
+            Holder::Candidates(numbers) => drop(needs.choices.insert(numbers)),
+        }
         Ok(())
     }
 

@@ -4,8 +4,9 @@
 //! what was sound in a pack is durable elsewhere, and found there, before the pack is set aside; and
 //! nothing is deleted but segments whose replacement is durable. runup-repository(5), WRITE PROTOCOL.
 //!
-//! Packs are told apart by what is in them. Those that hold whole blobs only refer to nothing, and
-//! are published first, a segment for each million objects. The others may refer to each other, and
+//! Packs are told apart by what is in them. Those that hold whole blobs only, none of which needs a
+//! base, refer to nothing, and are published first, a segment for each million objects. The others
+//! may refer to each other, and
 //! what a killed writer left may refer to what never came: everything in them that refers to
 //! anything is read once, packs with references that lead nowhere are left out, then those that
 //! refer to these, and so on; the rest is published so that each segment needs only itself and
@@ -30,12 +31,13 @@ pub use report::{
 
 use self::completeness::Candidates;
 use self::order::groups;
-use self::salvage::{Frames, class_of, salvage};
+use self::salvage::{Frames, base_from, class_of, reader_of, salvage};
 use super::verify_pack::stream::hash_file;
 use super::with_causes;
 use crate::backend::{BackendError, RandomRead};
 use crate::base::id::Id;
 use crate::base::monitor::Monitor;
+use crate::format::delta::Base;
 use crate::format::index::{IndexBuilder, PackRecord};
 use crate::format::pack::{FrameRecord, PackClass};
 use crate::repository::{Repository, WriteSession};
@@ -72,6 +74,7 @@ pub fn index_pack(
         each,
         content: IndexBuilder::default(),
         granted: BTreeSet::new(),
+        to_salvage: Vec::new(),
         metadata: Vec::new(),
         waiting: Vec::new(),
         unpublished: vec![IndexBuilder::default()],
@@ -102,6 +105,9 @@ struct Rebuild<'r, 'e> {
     content: IndexBuilder,
     /// In a dry run, the packs of content.
     granted: BTreeSet<Id>,
+    /// Packs that are damaged. What is sound in them may need bases that are in any other pack.
+    to_salvage: Vec<IndexedPack>,
+    /// Packs that refer to anything.
     metadata: Vec<Candidate>,
     /// Records of packs whose metadata is not decided on.
     waiting: Vec<IndexedPack>,
@@ -136,6 +142,7 @@ impl Rebuild<'_, '_> {
                 }
             }
         }
+        self.salvage_all()?;
         let content = std::mem::take(&mut self.content);
         self.publish(content)?;
         if !self.is_dry_run {
@@ -190,32 +197,51 @@ impl Rebuild<'_, '_> {
             Err(error) => Err(problem_of(error)),
         };
         self.monitor.bytes(opened.as_ref().map_or(0, |pack| pack.length_bytes()));
-        let found = match (read, &opened) {
-            (Ok(Read::Covered), _) => {
+        match read {
+            Ok(Read::Covered) => {
                 indexed.how = Some(How::Covered);
-                return self.tell(&indexed);
+                self.tell(&indexed)
             }
-            (Ok(Read::Footer(record, frames)), _) => {
+            Ok(Read::Footer(record, frames)) => {
                 indexed.how = Some(How::Footer);
-                vec![(record, frames)]
+                self.add(indexed, vec![(record, frames)])
             }
-            (Ok(Read::Damaged), Ok(pack)) => self.salvage(&mut indexed, &**pack)?,
-            (Err(problem), _) => {
+            Ok(Read::Damaged) => {
+                self.to_salvage.push(indexed);
+                Ok(())
+            }
+            Err(problem) => {
                 indexed.problem = Some(problem);
-                return self.tell(&indexed);
+                self.tell(&indexed)
             }
-            (Ok(Read::Damaged), Err(_)) => return Ok(()),
-        };
-        self.add(indexed, found)
+        }
+    }
+
+    /// Saves what is sound in damaged packs, after all others were looked at.
+    fn salvage_all(&mut self) -> Result<(), IndexPackError> {
+        let to_salvage = std::mem::take(&mut self.to_salvage);
+        if to_salvage.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<Id> = to_salvage.iter().map(|indexed| indexed.pack).collect();
+        let reader = reader_of(self.store, &names)?;
+        for mut indexed in to_salvage {
+            let pack = self.store.backend().open(&format!("packs/{}.pack", indexed.pack))?;
+            let found = self.salvage(&mut indexed, &*pack, &reader)?;
+            self.add(indexed, found)?;
+        }
+        Ok(())
     }
 
     fn salvage(
         &mut self,
         indexed: &mut IndexedPack,
         pack: &dyn RandomRead,
+        reader: &Store,
     ) -> Result<Vec<Frames>, IndexPackError> {
         let session = (!self.is_dry_run).then(|| self.session.id());
-        let salvaged = salvage(self.store, session, indexed.pack, pack)?;
+        let bases = |base: &Base| base_from(reader, base);
+        let salvaged = salvage(self.store, session, indexed.pack, pack, &bases)?;
         indexed.how = Some(How::Scan);
         if !self.is_dry_run {
             indexed.salvaged_to = salvaged.packs.iter().map(|(record, _)| record.name).collect();
@@ -245,7 +271,8 @@ impl Rebuild<'_, '_> {
             let count = objects().count() as u64;
             indexed.frames += frames.len() as u64;
             indexed.objects += count;
-            if class_of(objects()) == PackClass::Content {
+            let needs_none = frames.iter().all(|frame| frame.bases.is_empty());
+            if class_of(objects()) == PackClass::Content && needs_none {
                 self.report.objects += count;
                 self.content.add_pack(record, &frames);
                 if self.is_dry_run {

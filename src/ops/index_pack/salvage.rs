@@ -4,11 +4,13 @@
 
 use crate::backend::RandomRead;
 use crate::base::id::Id;
-use crate::format::index::PackRecord;
+use crate::format::delta::Base;
+use crate::format::index::{IndexBuilder, PackRecord};
 use crate::format::pack::{FrameObject, FrameRecord, PackClass};
+use crate::ops::verify_pack::deltas::Bases;
 use crate::ops::verify_pack::scan::{Scanned, Scanner};
 use crate::repository::RepositoryError;
-use crate::store::{PackPart, PackWriter, Store, read_trailer};
+use crate::store::{ObjectBytes, PackPart, PackWriter, ReadError, Store, Stored, read_trailer};
 
 /// A pack, and what is in it.
 pub(super) type Frames = (PackRecord, Vec<FrameRecord>);
@@ -32,15 +34,38 @@ pub(super) fn class_of<'o>(mut objects: impl Iterator<Item = &'o FrameObject>) -
     }
 }
 
+/// A store that finds also what damaged packs hold whole, so that objects of theirs that were stored
+/// as a difference from that can be decoded. The packs are read through once.
+pub(super) fn reader_of(store: &Store, damaged: &[Id]) -> Result<Store, RepositoryError> {
+    let mut builder = IndexBuilder::default();
+    for name in damaged {
+        let Ok(pack) = store.backend().open(&format!("packs/{name}.pack")) else { continue };
+        for (record, frames) in salvage(store, None, *name, &*pack, &|_| Ok(None))?.packs {
+            builder.add_pack(record, &frames);
+        }
+    }
+    Ok(store.with_unpublished(vec![builder])?)
+}
+
+/// The bytes of a base, from wherever they can be had; `None` if it is nowhere.
+pub(super) fn base_from(store: &Store, base: &Base) -> Result<Option<ObjectBytes>, ReadError> {
+    match store.load(&base.id, base.kind) {
+        Ok(Stored::Whole(bytes)) => Ok(Some(bytes)),
+        Ok(Stored::List(_)) | Err(ReadError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Copies all frames that are sound; without a session, only looks at them.
 pub(super) fn salvage(
     store: &Store,
     session: Option<&str>,
     name: Id,
     pack: &dyn RandomRead,
+    bases: &Bases<'_>,
 ) -> Result<Salvaged, RepositoryError> {
     let frames_end = read_trailer(pack, "").ok().map(|trailer| trailer.offset);
-    let mut scanner = Scanner::new(pack, frames_end);
+    let mut scanner = Scanner::new(pack, frames_end, bases);
     let mut salvaged = Salvaged::default();
     let mut writers: [Option<PackWriter>; 2] = [None, None];
     let mut seen = Vec::new();
@@ -65,7 +90,8 @@ pub(super) fn salvage(
         };
         let (codec, raw_length) = (record.place.codec, record.place.raw_length as usize);
         let stored = scanner.stored().to_vec();
-        open.add(PackPart { class, codec, stored, raw_length, objects: record.objects })?;
+        let FrameRecord { objects, bases, .. } = record;
+        open.add(PackPart { class, codec, stored, raw_length, objects, bases })?;
         *writer = Some(open);
     }
     for writer in writers.into_iter().flatten() {

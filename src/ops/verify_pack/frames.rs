@@ -2,11 +2,13 @@
 //!
 //! Invariant: a pack is read from front to back, once, and hashed on the way; one frame is held.
 
+use super::deltas::{self, Bases};
 use super::stream::Stream;
 use crate::backend::{BackendError, RandomRead};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
-use crate::format::compress::Decompressor;
+use crate::format::compress::{Codec, Decompressor};
+use crate::format::delta::Base;
 use crate::format::list::List;
 use crate::format::pack::{
     FRAME_HEADER_BYTES, FrameObject, FramePlace, FrameRecord, decode_frame, decode_frame_header,
@@ -22,12 +24,15 @@ pub(in crate::ops) struct Planned {
     pub(in crate::ops) checksum: Option<[u8; 16]>,
     /// Where each object begins in the raw frame, and what it is.
     pub(in crate::ops) objects: Vec<(u32, FrameObject)>,
+    /// The base of each object of a delta frame.
+    pub(in crate::ops) bases: Vec<Base>,
 }
 
 impl From<&FrameRecord> for Planned {
     fn from(record: &FrameRecord) -> Self {
         let objects = record.object_offsets().map(|(offset, object)| (offset, *object)).collect();
-        Self { place: record.place, checksum: Some(record.checksum), objects }
+        let bases = record.bases.clone();
+        Self { place: record.place, checksum: Some(record.checksum), objects, bases }
     }
 }
 
@@ -39,6 +44,9 @@ pub(in crate::ops) trait Visitor {
     /// An object was found to be the one its id names, with the length of the object itself; or why
     /// it is not. A list is proved as far as its own bytes go.
     fn object(&mut self, frame: &FramePlace, object: &FrameObject, proved: Result<u64, String>);
+
+    /// The object that comes next could not be proved, as its base is not at hand.
+    fn unproved(&mut self) {}
 
     /// Nothing of a frame can be used, because of what stands at this byte of the pack.
     fn lost(&mut self, frame: &Planned, at: u64, reason: String);
@@ -53,6 +61,7 @@ pub(in crate::ops) fn read_planned(
     pack: &dyn RandomRead,
     plan: &[Planned],
     decompressor: &mut Decompressor,
+    bases: &Bases<'_>,
     visitor: &mut dyn Visitor,
 ) -> Result<Id, BackendError> {
     let mut reader = FrameReader {
@@ -64,10 +73,16 @@ pub(in crate::ops) fn read_planned(
     };
     for frame in plan {
         // Where a frame cannot be read the rest may still be; that is found out one by one.
-        let read = reader.read(frame);
+        let mut read = reader.read(frame);
         visitor.bytes(frame.place.total_length());
+        let is_delta = frame.place.codec == Codec::Delta;
+        if is_delta && read.is_ok() {
+            let at = frame.place.offset + FRAME_HEADER_BYTES as u64;
+            read = deltas::visit(frame, reader.body(), bases, visitor).map_err(|why| (at, why));
+        }
         match read {
             Err((at, reason)) => visitor.lost(frame, at, reason),
+            Ok(()) if is_delta => {}
             Ok(()) => {
                 for (offset, object) in &frame.objects {
                     visitor.object(&frame.place, object, prove_in(&reader.raw, *offset, object));
@@ -94,7 +109,12 @@ struct FrameReader<'r> {
 }
 
 impl FrameReader<'_> {
-    /// Reads one frame into `raw`; else where in the pack it is wrong, and why.
+    /// The stored bytes of the frame that was read last.
+    fn body(&self) -> &[u8] {
+        self.stored.get(FRAME_HEADER_BYTES..).unwrap_or_default()
+    }
+
+    /// Reads one frame into `raw`, or as it is stored if it is a delta frame; else where in the pack it is wrong, and why.
     fn read(&mut self, frame: &Planned) -> Result<(), (u64, String)> {
         let place = &frame.place;
         let at_header = |reason: String| (place.offset, reason);
@@ -117,6 +137,9 @@ impl FrameReader<'_> {
         let at_body = |reason: String| (place.offset + FRAME_HEADER_BYTES as u64, reason);
         if frame_checksum(body) != checksum {
             return Err(at_body("its checksum does not match".to_owned()));
+        }
+        if place.codec == Codec::Delta {
+            return Ok(());
         }
         self.decompressor
             .decompress(place.codec, body, place.raw_length as usize, &mut self.raw)

@@ -3,12 +3,14 @@
 //! Invariant: it only reads, holds one frame and the footer, and tells where in the pack each thing
 //! is that is not as it should be.
 
+pub(in crate::ops) mod deltas;
 pub(in crate::ops) mod frames;
 pub(in crate::ops) mod scan;
 pub(in crate::ops) mod stream;
 
 use std::io;
 
+use self::deltas::Bases;
 use self::frames::{Planned, Visitor, read_planned};
 use self::scan::{Scanned, Scanner};
 use self::stream::hash_file;
@@ -16,8 +18,9 @@ use super::with_causes;
 use crate::backend::RandomRead;
 use crate::base::id::Id;
 use crate::format::compress::Decompressor;
+use crate::format::delta::Base;
 use crate::format::pack::{FrameObject, FramePlace, PackClass, TRAILER_BYTES};
-use crate::store::{ReadError, read_frames, read_header, read_trailer};
+use crate::store::{ReadError, Store, read_frames, read_header, read_trailer};
 
 /// Findings of one pack that are kept one by one; those after it share one record.
 const FINDINGS_MAX: u64 = 1000;
@@ -59,6 +62,9 @@ pub struct PackReport {
     pub frames: u64,
     /// Objects in those.
     pub objects: u64,
+    /// Of the objects, those that were not proved, as they need bases from a repository and there is
+    /// none. The hash of the pack vouches for them.
+    pub unproved: u64,
     /// What is not as it should be, in the order of places as far as possible.
     pub findings: Vec<PackFinding>,
     more_findings: u64,
@@ -93,7 +99,7 @@ impl PackReport {
 /// Takes each object of a pack as it is verified.
 pub type EachObject<'e> = dyn FnMut(&PackedObject<'_>) -> io::Result<()> + 'e;
 
-/// Verifies a pack that should have this name. What is wrong with it is in the report.
+/// Verifies a pack that should have this name. Bases are looked for in `store`. What is wrong with it is in the report.
 ///
 /// # Errors
 ///
@@ -101,11 +107,17 @@ pub type EachObject<'e> = dyn FnMut(&PackedObject<'_>) -> io::Result<()> + 'e;
 pub fn verify_pack(
     pack: &dyn RandomRead,
     name: Option<&Id>,
+    store: Option<&Store>,
     each: &mut EachObject<'_>,
 ) -> io::Result<PackReport> {
     let report = PackReport { length_bytes: pack.length_bytes(), ..PackReport::default() };
     let mut verifier = Verifier { report, each, failed: None };
-    verifier.verify(pack, name);
+    // That a base is missing is not for the pack to answer.
+    let bases = |base: &Base| match store.map(|store| store.load_base(base)).transpose() {
+        Err(ReadError::Missing { .. }) => Ok(None),
+        other => other,
+    };
+    verifier.verify(pack, name, &bases);
     match verifier.failed {
         Some(error) => Err(error),
         None => Ok(verifier.report),
@@ -120,7 +132,7 @@ struct Verifier<'v, 'e> {
 }
 
 impl Verifier<'_, '_> {
-    fn verify(&mut self, pack: &dyn RandomRead, name: Option<&Id>) {
+    fn verify(&mut self, pack: &dyn RandomRead, name: Option<&Id>, bases: &Bases<'_>) {
         match read_header(pack, "") {
             Ok(header) => self.report.class = Some(header.class),
             Err(ReadError::Unsupported { what, .. }) => {
@@ -136,9 +148,9 @@ impl Verifier<'_, '_> {
         }
         let hash = if let Some(plan) = self.plan(pack) {
             self.report.frames = plan.len() as u64;
-            read_planned(pack, &plan, &mut Decompressor::default(), self)
+            read_planned(pack, &plan, &mut Decompressor::default(), bases, self)
         } else {
-            self.scan(pack);
+            self.scan(pack, bases);
             hash_file(pack).map(Id::from_bytes)
         };
         match hash {
@@ -181,9 +193,9 @@ impl Verifier<'_, '_> {
         }
     }
 
-    fn scan(&mut self, pack: &dyn RandomRead) {
+    fn scan(&mut self, pack: &dyn RandomRead, bases: &Bases<'_>) {
         let frames_end = read_trailer(pack, "").ok().map(|trailer| trailer.offset);
-        let mut scanner = Scanner::new(pack, frames_end);
+        let mut scanner = Scanner::new(pack, frames_end, bases);
         while self.failed.is_none() {
             match scanner.next() {
                 Ok(None) => return,
@@ -213,6 +225,10 @@ impl Visitor for Verifier<'_, '_> {
             let handed = (self.each)(&PackedObject { object, frame, size_bytes: proved });
             self.failed = handed.err();
         }
+    }
+
+    fn unproved(&mut self) {
+        self.report.unproved += 1;
     }
 
     fn lost(&mut self, frame: &Planned, at: u64, reason: String) {

@@ -4,9 +4,11 @@
 //! that had to be looked for, which may be part of somebody's file, only with lists that prove
 //! themselves. One frame is held.
 
+use super::deltas::{self, Bases};
 use crate::backend::{BackendError, RandomRead};
 use crate::base::hash::object_id;
-use crate::format::compress::Decompressor;
+use crate::format::compress::{Codec, Decompressor};
+use crate::format::delta::Base;
 use crate::format::list::{List, id_of_unpaged};
 use crate::format::pack::{
     FRAME_HEADER_BYTES, FRAME_MAGIC, FrameObject, FramePlace, FrameRecord, HEADER_BYTES,
@@ -45,6 +47,7 @@ pub(in crate::ops) struct Scanner<'p> {
     /// Bytes that may still be read for what turns out to be no frame.
     patience_bytes: u64,
     decompressor: Decompressor,
+    bases: &'p Bases<'p>,
     stored: Vec<u8>,
     raw: Vec<u8>,
     sizes: Vec<u64>,
@@ -59,8 +62,13 @@ struct NoFrame {
 }
 
 impl<'p> Scanner<'p> {
-    /// Starts behind the header. `frames_end` is what the trailer says, if there is one.
-    pub(in crate::ops) fn new(pack: &'p dyn RandomRead, frames_end: Option<u64>) -> Self {
+    /// Starts behind the header. `frames_end` is what the trailer says, if there is one. A delta
+    /// frame that needs a base which `bases` does not have is taken for lost.
+    pub(in crate::ops) fn new(
+        pack: &'p dyn RandomRead,
+        frames_end: Option<u64>,
+        bases: &'p Bases<'p>,
+    ) -> Self {
         let length = pack.length_bytes();
         Self {
             pack,
@@ -70,6 +78,7 @@ impl<'p> Scanner<'p> {
             is_doubtful: false,
             patience_bytes: length.saturating_mul(4).saturating_add(256 << 20),
             decompressor: Decompressor::default(),
+            bases,
             stored: Vec::new(),
             raw: Vec::new(),
             sizes: Vec::new(),
@@ -171,18 +180,35 @@ impl<'p> Scanner<'p> {
         self.stored.resize(place.stored_length as usize, 0);
         self.pack.read_exact_at(&mut self.stored, at + FRAME_HEADER_BYTES as u64)?;
         let objects = if frame_checksum(&self.stored) == checksum {
-            self.objects(&place)
+            match place.codec {
+                Codec::Delta => self.deltas(&place),
+                _ => self.objects(&place).map(|objects| (objects, Vec::new())),
+            }
         } else {
             Err("its checksum does not match".to_owned())
         };
         match objects {
-            Ok(objects) => Ok(Ok(FrameRecord { place, checksum, objects })),
+            Ok((objects, bases)) => Ok(Ok(FrameRecord { place, checksum, objects, bases })),
             Err(reason) => {
                 self.patience_bytes =
                     self.patience_bytes.saturating_sub(u64::from(place.stored_length));
                 no_frame(&reason, end, true)
             }
         }
+    }
+
+    fn deltas(&mut self, place: &FramePlace) -> Result<(Vec<FrameObject>, Vec<Base>), String> {
+        let (mut objects, mut bases) = (Vec::new(), Vec::new());
+        let sizes = &mut self.sizes;
+        sizes.clear();
+        deltas::for_each(place, &self.stored, self.bases, &mut |delta, bytes| {
+            let (kind, length) = (delta.kind, delta.length);
+            let id = object_id(kind, bytes);
+            objects.push(FrameObject { id, kind, is_list: false, length });
+            bases.push(delta.base);
+            sizes.push(bytes.len() as u64);
+        })?;
+        Ok((objects, bases))
     }
 
     fn objects(&mut self, place: &FramePlace) -> Result<Vec<FrameObject>, String> {
@@ -252,7 +278,7 @@ mod tests {
 
     /// Ids of what was found, and places of what was lost.
     fn scan(pack: &Bytes) -> (Vec<Id>, Vec<u64>) {
-        let mut scanner = Scanner::new(pack, None);
+        let mut scanner = Scanner::new(pack, None, &|_| Ok(None));
         let (mut found, mut lost) = (Vec::new(), Vec::new());
         while let Some(scanned) = scanner.next().expect("reads") {
             match scanned {

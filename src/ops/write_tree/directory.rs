@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::before::{Before, compare, encoded};
+use super::before::{Before, compare, decoded, encoded};
 use super::walk::{Place, Walker};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
@@ -13,7 +13,7 @@ use crate::base::kind::Kind;
 use crate::base::path::split_last;
 use crate::format::tree::{Entry, Metadata, Node};
 use crate::source::stat_index::{NewEntry, Stamp, StatIndexWriter};
-use crate::store::{ObjectSink, put_any};
+use crate::store::{ObjectSink, put_any_like};
 
 /// A directory whose entries are not all known yet.
 #[derive(Debug)]
@@ -265,11 +265,21 @@ impl Directory {
             Before::Seen(seen, _) if is_same => seen.tree(),
             _ => {
                 let bytes = entries.iter().map(|entry| entry.encoded).collect::<Vec<_>>().concat();
-                put_any(walker.sink, Kind::Tree, &bytes)?
+                let like = self.tree_before(walker.scan);
+                put_any_like(walker.sink, Kind::Tree, &bytes, like.as_ref())?
             }
         };
         let add = |writer: &StatIndexWriter| writer.add(&tree, is_whole, entries.into_iter());
         Ok(Made { tree, record: writer.map_or(0, add) })
+    }
+
+    /// The tree of the directory as of the previous snapshot.
+    fn tree_before(&self, scan: &Scan<'_>) -> Option<Id> {
+        let Some(parent) = &self.parent else { return scan.source.previous.map(|(_, tree)| tree) };
+        match decoded(&parent.before.as_ref()?.0)?.node {
+            Node::Directory { tree } => Some(tree),
+            _ => None,
+        }
     }
 
     /// Whether the entries are those from before, so that the tree is.

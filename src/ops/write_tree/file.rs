@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
+use super::before::decoded;
 use super::directory::{Directory, Settled};
 use super::walk::Walker;
 use super::{Scan, TreeError};
 use crate::base::path::join;
-use crate::ops::read_entry::{EntryError, ReadEntry, read_entry};
+use crate::format::tree::Node;
+use crate::ops::read_entry::{EntryError, ReadEntry, read_entry_like};
 use crate::os::Status;
 use crate::source::stat_index::Stamp;
 use crate::store::ObjectSink;
@@ -36,7 +38,13 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
             scan.monitor.bytes(bytes);
             !scan.is_stopped()
         };
-        let read = read_entry(&place.descriptor, &task.name, &task.status, self.sink, on_read);
+        let content = task.before.as_deref().and_then(decoded).and_then(|entry| match entry.node {
+            Node::File { id, .. } => Some(id),
+            _ => None,
+        });
+        let (descriptor, like) = (&place.descriptor, content.as_ref());
+        let read =
+            read_entry_like(descriptor, &task.name, &task.status, like, self.sink, on_read);
         let path = join(&task.directory.path, &task.name);
         let settled = match read {
             Ok(ReadEntry { entry, status, is_still }) => {

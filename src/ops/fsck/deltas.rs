@@ -1,0 +1,65 @@
+//! Objects that are stored as a difference from others: whether those can be used.
+//!
+//! Invariant: an object is lost with its base only if no other copy of it can be used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::{Finding, Findings, Number};
+use super::table::{Copy, Table};
+use crate::base::id::Id;
+use crate::base::kind::Kind;
+use crate::format::delta::Base;
+use crate::ops::verify_pack::frames::Planned;
+
+/// An object, and what it is stored as a difference from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Delta {
+    id: Id,
+    kind: Kind,
+    base: Base,
+}
+
+impl Delta {
+    /// Those of a frame, if it is a delta frame.
+    pub(super) fn of_frame(frame: &Planned) -> impl Iterator<Item = Self> {
+        let objects = frame.objects.iter().zip(&frame.bases);
+        objects.map(|((_, object), base)| Self { id: object.id, kind: object.kind, base: *base })
+    }
+}
+
+/// The table of all copies, those that cannot be decoded marked; what they lack is reported.
+pub(super) fn check(
+    copies: Vec<Copy>,
+    mut deltas: Vec<Delta>,
+    findings: &Findings<'_>,
+) -> Table {
+    let mut table = Table::new(copies);
+    deltas.sort_unstable();
+    deltas.dedup();
+    let (sound, broken): (Vec<Delta>, Vec<Delta>) =
+        deltas.into_iter().partition(|delta| table.has_base(&delta.base.id, delta.base.kind));
+    if broken.is_empty() {
+        return table;
+    }
+    let sound: BTreeSet<Id> = sound.into_iter().map(|delta| delta.id).collect();
+    let mut needed: BTreeMap<Base, Vec<Delta>> = BTreeMap::new();
+    for delta in broken {
+        needed.entry(delta.base).or_default().push(delta);
+    }
+    for (base, deltas) in needed {
+        let number = number_of(&base, deltas.len(), findings);
+        for delta in deltas.iter().filter(|delta| !sound.contains(&delta.id)) {
+            table.lose_deltas(&delta.id, delta.kind);
+            findings.blame(number, delta.id, delta.kind);
+        }
+    }
+    table
+}
+
+/// The finding that tells why a base cannot be used.
+fn number_of(base: &Base, count: usize, findings: &Findings<'_>) -> Number {
+    findings.blamed(&base.id, base.kind).unwrap_or_else(|| {
+        let message = format!("it is not stored whole, and {count} objects are decoded from it");
+        findings.add(Finding::damage("missing_object", message).object(base.id, base.kind))
+    })
+}
