@@ -192,10 +192,7 @@ fn open(
 }
 
 /// The repository in which bases are looked for: none is no failure.
-fn bases<'r>(
-    globals: &Globals,
-    repository: &'r mut Option<Repository>,
-) -> Option<&'r Repository> {
+fn bases<'r>(globals: &Globals, repository: &'r mut Option<Repository>) -> Option<&'r Repository> {
     if repository.is_none() {
         *repository = globals.open_repository().ok();
     }

@@ -262,9 +262,16 @@ fn put_table(objects: &[FrameObject]) -> Vec<u8> {
 
 /// Encodes the raw bytes of a frame: the table of its objects, then `bodies`, all their bytes.
 pub fn encode_frame(objects: &[FrameObject], bodies: &[u8]) -> Vec<u8> {
-    let mut out = put_table(objects);
-    out.extend_from_slice(bodies);
+    let mut out = Vec::new();
+    encode_frame_into(objects, bodies, &mut out);
     out
+}
+
+/// As [`encode_frame`], in the place of what `out` holds.
+pub fn encode_frame_into(objects: &[FrameObject], bodies: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&put_table(objects));
+    out.extend_from_slice(bodies);
 }
 
 /// An object found in a raw frame: kind, whether it is a list (then with its id), and its bytes.

@@ -205,11 +205,35 @@ fn read_content<S: ObjectSink + ?Sized>(
     if status.size_bytes > whole_max.max(PIECE_BYTES as u64) && is_sparse {
         return read_sparse(file, like, sink, on_read);
     }
-    let mut reader = file;
+    let mut start = Vec::new();
+    if status.size_bytes <= whole_max {
+        start = read_start(file, status.size_bytes as usize)
+            .map_err(|error| EntryError::source(&error))?;
+        if start.len() as u64 <= status.size_bytes {
+            on_read(start.len() as u64);
+            return Ok((sink.put_like(Kind::Blob, &start, like)?, start.len() as u64));
+        }
+    }
+    let mut reader = start.as_slice().chain(file);
     put_stream_like(sink, Kind::Blob, like, &mut reader, on_read).map_err(|error| match error {
         WriteError::Source(error) => EntryError::source(&error),
         other => EntryError::Sink(other),
     })
+}
+
+/// Reads a file that is to have this length: one call, if it has. A byte more is returned from one
+/// that has grown.
+fn read_start(file: &File, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length + 1);
+    while bytes.len() <= length {
+        match rustix::io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Ok(_) if bytes.len() == length => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
 }
 
 fn finish<S: ObjectSink + ?Sized>(

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Sender, bounded};
 
 use super::pack_writer::PackPart;
 use super::publisher::{Message, Publisher};
+use super::share::{Pending, ShareFrames, SharedFrame};
 use super::{Store, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
@@ -20,7 +21,7 @@ use crate::base::limits::{
 };
 use crate::format::compress::{Codec, Compression, Compressor};
 use crate::format::delta::{Base, encode_delta_frame};
-use crate::format::pack::{FrameObject, PackClass, encode_frame};
+use crate::format::pack::{FrameObject, PackClass, encode_frame, encode_frame_into};
 
 /// Frames that wait for the publisher, at most.
 const QUEUE_FRAMES: usize = 8;
@@ -235,6 +236,12 @@ pub struct Worker<'i> {
     metadata: OpenFrame,
     content_deltas: OpenDeltas,
     metadata_deltas: OpenDeltas,
+    /// The frame that is compressed, and what comes of it: kept from one frame to the next.
+    raw: Vec<u8>,
+    compressed: Vec<u8>,
+    /// Who brings frames to other workers, and what of this one is there.
+    share: Option<Arc<dyn ShareFrames>>,
+    pending: Arc<Pending>,
     round: u64,
     is_finished: bool,
 }
@@ -270,6 +277,10 @@ impl<'i> Worker<'i> {
             metadata: OpenFrame::default(),
             content_deltas: OpenDeltas::default(),
             metadata_deltas: OpenDeltas::default(),
+            raw: Vec::new(),
+            compressed: Vec::new(),
+            share: None,
+            pending: Arc::default(),
             round: 0,
             is_finished: false,
         })
@@ -373,17 +384,62 @@ impl<'i> Worker<'i> {
         }
         let class = if is_metadata { PackClass::Metadata } else { PackClass::Content };
         let objects = std::mem::take(&mut frame.objects);
-        let raw = encode_frame(&objects, &frame.bodies);
+        encode_frame_into(&objects, &frame.bodies, &mut self.raw);
         frame.bodies.clear();
-        let mut stored = Vec::new();
-        let codec = self.compressor.compress(&raw, &mut stored)?;
-        stored.shrink_to_fit();
-        let (raw_length, bases) = (raw.len(), Vec::new());
-        self.send(PackPart { class, codec, stored, raw_length, objects, bases })
+        let objects = match &self.share {
+            None => objects,
+            Some(share) => {
+                let raw = std::mem::take(&mut self.raw);
+                let frame = SharedFrame::new(class, objects, raw, self.round, &self.pending);
+                let Some(mut frame) = share.offer(frame) else { return Ok(()) };
+                frame.settle();
+                self.raw = std::mem::take(&mut frame.raw);
+                std::mem::take(&mut frame.objects)
+            }
+        };
+        let codec = self.compressor.compress(&self.raw, &mut self.compressed)?;
+        let stored = self.compressed.as_slice().to_vec();
+        let (raw_length, bases) = (self.raw.len(), Vec::new());
+        let part = PackPart { class, codec, stored, raw_length, objects, bases };
+        self.send(self.round, part)
     }
 
-    fn send(&self, part: PackPart) -> Result<(), WriteError> {
-        self.sender.send(Message::Part { round: self.round, part }).map_err(|_| WriteError::Stopped)
+    fn send(&self, round: u64, part: PackPart) -> Result<(), WriteError> {
+        self.sender.send(Message::Part { round, part }).map_err(|_| WriteError::Stopped)
+    }
+
+    /// Leaves frames to workers that have nothing to do.
+    pub fn share(&mut self, with: Arc<dyn ShareFrames>) {
+        self.share = Some(with);
+    }
+
+    /// Compresses a frame of another worker and hands it over.
+    ///
+    /// # Errors
+    ///
+    /// The compressor fails its check, or the publisher has stopped; that worker will not say that
+    /// it handed over everything.
+    pub fn take_over(&mut self, mut frame: SharedFrame) -> Result<(), WriteError> {
+        let codec = self.compressor.compress(&frame.raw, &mut self.compressed)?;
+        let stored = self.compressed.as_slice().to_vec();
+        let (class, raw_length, bases) = (frame.class, frame.raw.len(), Vec::new());
+        let objects = std::mem::take(&mut frame.objects);
+        let part = PackPart { class, codec, stored, raw_length, objects, bases };
+        self.send(frame.round, part)?;
+        frame.settle();
+        Ok(())
+    }
+
+    /// Waits for the frames that others compress.
+    fn await_shared(&mut self) -> Result<(), WriteError> {
+        let Some(share) = self.share.clone() else { return Ok(()) };
+        while !self.pending.is_empty() {
+            match share.take_back() {
+                Some(frame) => self.take_over(frame)?,
+                None => break,
+            }
+        }
+        if self.pending.wait() { Ok(()) } else { Err(WriteError::Stopped) }
     }
 
     /// What differs between an object and one that it is like, where it pays to store that.
@@ -448,7 +504,8 @@ impl<'i> Worker<'i> {
         let stored = encode_delta_frame(&objects, &parts, &deltas);
         let bases = parts.into_iter().map(|(base, _)| base).collect();
         let raw_length = encode_frame(&objects, &[]).len() + raw_bytes;
-        self.send(PackPart { class, codec: Codec::Delta, stored, raw_length, objects, bases })
+        let part = PackPart { class, codec: Codec::Delta, stored, raw_length, objects, bases };
+        self.send(self.round, part)
     }
 
     fn flush_all(&mut self) -> Result<(), WriteError> {
@@ -456,7 +513,7 @@ impl<'i> Worker<'i> {
             self.flush(is_metadata)?;
             self.flush_deltas(is_metadata)?;
         }
-        Ok(())
+        self.await_shared()
     }
 
     /// Hands over what is held, if the publisher waits for that.

@@ -20,6 +20,7 @@ mod rebuild;
 mod recover;
 mod refresh;
 mod segments;
+mod share;
 mod sink;
 
 use std::collections::{BTreeSet, HashMap};
@@ -34,6 +35,7 @@ pub use object_set::ObjectSet;
 pub use pack_writer::{PackPart, PackWriter, read_footer, read_frames, read_header, read_trailer};
 pub use read::{ObjectBytes, Sink, Span, Stored};
 pub use segments::{Segment, Segments};
+pub use share::{ShareFrames, SharedFrame};
 pub use sink::{
     HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_any_like, put_stream, put_stream_like,
 };

@@ -12,7 +12,7 @@ use crate::format::delta::Base;
 use crate::format::index::PackRecord;
 use crate::format::pack::{
     FrameObject, FramePlace, FrameRecord, HEADER_BYTES, Header, PackClass, TRAILER_BYTES, Trailer,
-    encode_footer, encode_frame_header, frame_checksum,
+    encode_footer, encode_frame_header,
 };
 
 /// A compressed frame, ready to be appended to a pack.
@@ -88,9 +88,11 @@ impl PackWriter {
             raw_length: part.raw_length as u32,
             codec: part.codec,
         };
-        self.append(&encode_frame_header(part.codec, &part.stored, part.raw_length))?;
+        let header = encode_frame_header(part.codec, &part.stored, part.raw_length);
+        // It ends the header.
+        let checksum = header.last_chunk().copied().unwrap_or_default();
+        self.append(&header)?;
         self.append(&part.stored)?;
-        let checksum = frame_checksum(&part.stored);
         let PackPart { objects, bases, .. } = part;
         self.frames.push(FrameRecord { place, checksum, objects, bases });
         Ok(())

@@ -52,11 +52,9 @@ impl Previous {
             value_pages: Pages::default(),
         };
         match load(id, kind)? {
-            Stored::Whole(bytes) => previous.chunks.push_back(Chunk {
-                id: *id,
-                start: 0,
-                end: bytes.len() as u64,
-            }),
+            Stored::Whole(bytes) => {
+                previous.chunks.push_back(Chunk { id: *id, start: 0, end: bytes.len() as u64 })
+            }
             Stored::List(List { segments, values, .. }) => {
                 match segments {
                     Section::Inline(segments) => previous.append(segments),
@@ -184,7 +182,9 @@ mod tests {
     #[test]
     fn after_a_shift_the_first_chunk_that_both_have_brings_them_into_step() {
         // So much was inserted after the second chunk, and so much was taken out.
-        for (inserted, taken) in [(13, 0), (10 * CHUNK, 0), (0, 7 * CHUNK), (5 * CHUNK + 7, 3 * CHUNK)] {
+        for (inserted, taken) in
+            [(13, 0), (10 * CHUNK, 0), (0, 7 * CHUNK), (5 * CHUNK + 7, 3 * CHUNK)]
+        {
             let mut previous = previous(100);
             previous.pass(&id(0), CHUNK);
             previous.pass(&id(1), CHUNK);

@@ -17,7 +17,8 @@ use super::{InsertReport, ReadError, Store, WriteError};
 use crate::base::hash::plain;
 use crate::base::id::Id;
 use crate::base::limits::PACK_BYTES_TARGET;
-use crate::format::index::{IndexBuilder, PackRecord};
+use crate::format::codec::DecodeError;
+use crate::format::index::{Index, IndexBuilder, PackRecord, merge};
 use crate::format::pack::{FrameRecord, PackClass};
 
 /// What workers tell the publisher, each in its own order.
@@ -209,6 +210,15 @@ impl<'s> Publisher<'s> {
     }
 }
 
+/// Why segments could not be merged.
+struct Unmerged(WriteError);
+
+impl From<DecodeError> for Unmerged {
+    fn from(source: DecodeError) -> Self {
+        Self(ReadError::File { file: "one of the index segments".to_owned(), source }.into())
+    }
+}
+
 impl Store {
     /// Publishes a segment and starts to use it. Durable once `index` is synced.
     ///
@@ -225,6 +235,23 @@ impl Store {
         file.write(&bytes)?;
         file.publish(&file_name)?;
         drop(bytes);
+        let mapped = self.backend.map(&file_name)?;
+        self.segments.add(Segment::new(Some(name), mapped, file_name)?);
+        Ok(())
+    }
+
+    /// Publishes the segment that takes the place of these, written as it is merged.
+    fn publish_merged(&self, session: &str, parts: &[(Id, Index<'_>)]) -> Result<(), WriteError> {
+        let mut file = self.backend.create(session)?;
+        let mut hasher = blake3::Hasher::new();
+        let merged = merge(parts, random_salt()?, &mut |bytes| {
+            hasher.update(bytes);
+            file.write(bytes).map_err(|error| Unmerged(error.into()))
+        });
+        merged.map_err(|Unmerged(error)| error)?;
+        let name = Id::from_bytes(*hasher.finalize().as_bytes());
+        let file_name = segment_file(&name);
+        file.publish(&file_name)?;
         let mapped = self.backend.map(&file_name)?;
         self.segments.add(Segment::new(Some(name), mapped, file_name)?);
         Ok(())
@@ -255,28 +282,20 @@ impl Store {
             if group.is_empty() {
                 return Ok(());
             }
-            let mut builder = IndexBuilder::default();
-            let mut merged = Vec::new();
+            let mut parts = Vec::new();
             for segment in &group {
-                let index = segment.index().filter(|_| segment.is_whole());
-                // A damaged segment is left for the check to report, and not used again here.
-                let Some(index) = index else {
-                    self.segments.retain(|other| other.name != segment.name);
-                    continue;
-                };
-                let Some(name) = segment.name else { continue };
-                builder.replace(name, &index).map_err(|source| {
-                    let file = self.backend.describe(&segment_file(&name));
-                    ReadError::File { file, source }
-                })?;
-                merged.push(name);
+                match (segment.name, segment.index().filter(|_| segment.is_whole())) {
+                    (Some(name), Some(index)) => parts.push((name, index)),
+                    // A damaged segment is left for the check to report, and not used again here.
+                    _ => self.segments.retain(|other| other.name != segment.name),
+                }
             }
-            if merged.len() < 2 {
+            if parts.len() < 2 {
                 return Ok(());
             }
-            self.publish_segment(session, builder)?;
+            self.publish_merged(session, &parts)?;
             self.backend.sync("index")?;
-            for name in merged {
+            for (name, _) in parts {
                 self.segments.retain(|segment| segment.name != Some(name));
                 self.backend.remove(&segment_file(&name))?;
             }

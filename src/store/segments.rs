@@ -13,8 +13,9 @@ use crate::base::kind::Kind;
 use crate::format::index::{Index, PackRecord, Place};
 use crate::format::pack::FormatError;
 
-/// Segments smaller than this many bytes are merged with others of their size.
-const MERGED_BYTES_MAX: usize = 64 << 20;
+/// Segments smaller than this many bytes are merged with others of their size, so that 100 million
+/// objects are in some ten segments and a few dozen small ones, and no merge writes more than a GiB.
+const MERGED_BYTES_MAX: usize = 128 << 20;
 /// Segments of about one size that are merged into one.
 const MERGE_COUNT: usize = 8;
 

@@ -3,9 +3,11 @@
 //! Invariant: both ways give the same ids, so that a dry run tells what a real one would store.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use super::inserter::Worker;
 use super::previous::{Pages, Previous};
+use super::share::{ShareFrames, SharedFrame};
 use super::{Store, Stored, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
@@ -21,12 +23,7 @@ pub trait ObjectSink: Send {
 
     /// As [`ObjectSink::put`], for an object that may resemble one that is stored, such as its
     /// previous version.
-    fn put_like(
-        &mut self,
-        kind: Kind,
-        bytes: &[u8],
-        _like: Option<&Id>,
-    ) -> Result<Id, WriteError> {
+    fn put_like(&mut self, kind: Kind, bytes: &[u8], _like: Option<&Id>) -> Result<Id, WriteError> {
         self.put(kind, bytes)
     }
 
@@ -40,6 +37,14 @@ pub trait ObjectSink: Send {
 
     /// Where long objects are cut; `None` if nothing is stored and so nothing need be cut.
     fn chunker(&self) -> Option<&Chunker>;
+
+    /// Leaves work to other sinks that have none, where there is any that can be left.
+    fn share(&mut self, _with: Arc<dyn ShareFrames>) {}
+
+    /// Does work that another sink has left.
+    fn take_over(&mut self, _frame: SharedFrame) -> Result<(), WriteError> {
+        Ok(())
+    }
 }
 
 /// Hands an object of any length to a sink, in chunks if it is long.
@@ -79,12 +84,7 @@ impl ObjectSink for Worker<'_> {
         self.put(kind, bytes)
     }
 
-    fn put_like(
-        &mut self,
-        kind: Kind,
-        bytes: &[u8],
-        like: Option<&Id>,
-    ) -> Result<Id, WriteError> {
+    fn put_like(&mut self, kind: Kind, bytes: &[u8], like: Option<&Id>) -> Result<Id, WriteError> {
         self.put_like(kind, bytes, like)
     }
 
@@ -99,12 +99,20 @@ impl ObjectSink for Worker<'_> {
     fn chunker(&self) -> Option<&Chunker> {
         Some(self.store().chunker())
     }
+
+    fn share(&mut self, with: Arc<dyn ShareFrames>) {
+        self.share(with);
+    }
+
+    fn take_over(&mut self, frame: SharedFrame) -> Result<(), WriteError> {
+        self.take_over(frame)
+    }
 }
 
 /// Objects up to this length come in one piece where nothing is stored.
 const WHOLE_BYTES_MAX: usize = 2 << 20;
 /// Bytes of one read of a long object.
-const READ_BYTES: u64 = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
 
 /// Hands an object of unknown length to a sink as it is read; its id and bytes.
 ///
@@ -136,24 +144,44 @@ pub fn put_stream_like<S: ObjectSink + ?Sized>(
     on_read: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Id, u64), WriteError> {
     let whole_max = sink.chunker().map_or(WHOLE_BYTES_MAX, Chunker::max_bytes);
-    let mut bytes = Vec::new();
-    reader.take(whole_max as u64 + 1).read_to_end(&mut bytes).map_err(WriteError::Source)?;
-    if bytes.len() <= whole_max {
-        on_read(bytes.len() as u64);
-        return Ok((sink.put_like(kind, &bytes, like)?, bytes.len() as u64));
+    let mut start = Vec::new();
+    reader.take(whole_max as u64 + 1).read_to_end(&mut start).map_err(WriteError::Source)?;
+    if start.len() <= whole_max {
+        on_read(start.len() as u64);
+        return Ok((sink.put_like(kind, &start, like)?, start.len() as u64));
     }
     let mut long = LongObject::like(sink, kind, like);
     let mut total = 0;
-    while !bytes.is_empty() {
+    let mut feed = |bytes: &[u8]| -> Result<(), WriteError> {
         total += bytes.len() as u64;
         if !on_read(bytes.len() as u64) {
             return Err(WriteError::Source(std::io::ErrorKind::Interrupted.into()));
         }
-        long.feed(&bytes)?;
-        bytes.clear();
-        reader.take(READ_BYTES).read_to_end(&mut bytes).map_err(WriteError::Source)?;
+        long.feed(bytes)
+    };
+    feed(&start)?;
+    start.resize(READ_BYTES, 0);
+    loop {
+        match fill(reader, &mut start).map_err(WriteError::Source)? {
+            0 => break,
+            read => feed(start.get(..read).unwrap_or_default())?,
+        }
     }
     Ok((long.finish()?, total))
+}
+
+/// Reads until the buffer is full or nothing is left; the bytes read.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// Stores nothing: only tells ids.

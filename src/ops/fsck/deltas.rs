@@ -28,11 +28,7 @@ impl Delta {
 }
 
 /// The table of all copies, those that cannot be decoded marked; what they lack is reported.
-pub(super) fn check(
-    copies: Vec<Copy>,
-    mut deltas: Vec<Delta>,
-    findings: &Findings<'_>,
-) -> Table {
+pub(super) fn check(copies: Vec<Copy>, mut deltas: Vec<Delta>, findings: &Findings<'_>) -> Table {
     let mut table = Table::new(copies);
     deltas.sort_unstable();
     deltas.dedup();

@@ -109,8 +109,7 @@ fn check(
     report.bytes_read += segments.bytes_read;
     let mut names = control.pack_names()?;
     names.extend(segments.packs());
-    let context =
-        packs::Context {
+    let context = packs::Context {
         backend,
         store: repository.store(),
         findings,

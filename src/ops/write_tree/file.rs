@@ -43,8 +43,7 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
             _ => None,
         });
         let (descriptor, like) = (&place.descriptor, content.as_ref());
-        let read =
-            read_entry_like(descriptor, &task.name, &task.status, like, self.sink, on_read);
+        let read = read_entry_like(descriptor, &task.name, &task.status, like, self.sink, on_read);
         let path = join(&task.directory.path, &task.name);
         let settled = match read {
             Ok(ReadEntry { entry, status, is_still }) => {

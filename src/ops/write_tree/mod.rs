@@ -12,7 +12,7 @@ mod walk;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -24,7 +24,7 @@ use crate::os::FileIdentity;
 use crate::source::selection::Selection;
 use crate::source::stat_index::{StatIndex, StatIndexWriter};
 use crate::store::{
-    HashOnly, InsertReport, Inserter, ObjectSink, Store, Worker, WriteError, put_any,
+    HashOnly, InsertReport, Inserter, ObjectSink, ShareFrames, Store, Worker, WriteError, put_any,
 };
 
 use self::tally::Tally;
@@ -165,10 +165,12 @@ fn run<S: ObjectSink>(
     let mut tally = Tally::default();
     scan.check_includes(&mut tally);
     let (root, root_metadata) = open_roots(scan, first, &mut tally)?;
-    let tasks = Tasks::new(Task::Root(root));
+    let tasks = Arc::new(Tasks::new(Task::Root(root)));
     let ended = std::thread::scope(|scope| {
         let tasks = &tasks;
         let start = |mut sink: S| {
+            let share: Arc<dyn ShareFrames> = tasks.clone();
+            sink.share(share);
             let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
             thread.spawn_scoped(scope, move || {
                 let tally = Walker::new(scan, &mut sink, tasks).run();

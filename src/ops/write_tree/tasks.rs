@@ -3,13 +3,16 @@
 //! Invariant: what was found last is done first, so that few directories are open at a time; a thread
 //! ends only when nothing is left and nobody can add to it.
 
+use std::fmt::Debug;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::store::{ShareFrames, SharedFrame};
 
 /// Tasks that wait when one more is not taken, so that a directory of any length needs no more memory
 /// than its entries.
 const OFFERED_MAX: usize = 256;
 
-/// A stack of tasks.
+/// A stack of tasks, and frames that wait to be compressed.
 #[derive(Debug)]
 pub(super) struct Tasks<T> {
     state: Mutex<State<T>>,
@@ -19,13 +22,25 @@ pub(super) struct Tasks<T> {
 #[derive(Debug)]
 struct State<T> {
     waiting: Vec<T>,
-    /// Threads that are at a task, and may add to the stack.
+    frames: Vec<SharedFrame>,
+    /// Threads that are at work, and may add to the stack.
     busy: usize,
+    /// Threads that wait.
+    idle: usize,
+}
+
+/// What a thread is to do next.
+#[derive(Debug)]
+pub(super) enum Work<T> {
+    /// A task.
+    Task(T),
+    /// To compress a frame of another thread.
+    Frame(SharedFrame),
 }
 
 impl<T> Tasks<T> {
     pub(super) fn new(first: T) -> Self {
-        let state = State { waiting: vec![first], busy: 0 };
+        let state = State { waiting: vec![first], frames: Vec::new(), busy: 0, idle: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -53,23 +68,44 @@ impl<T> Tasks<T> {
         None
     }
 
-    /// Does tasks until nothing is left.
-    pub(super) fn work(&self, mut each: impl FnMut(T)) {
+    /// Does what there is to do until nothing is left.
+    pub(super) fn work(&self, mut each: impl FnMut(Work<T>)) {
         let mut state = self.state();
         loop {
-            if let Some(task) = state.waiting.pop() {
+            let frame = state.frames.pop().map(Work::Frame);
+            let work = frame.or_else(|| state.waiting.pop().map(Work::Task));
+            if let Some(work) = work {
                 state.busy += 1;
                 drop(state);
-                each(task);
+                each(work);
                 state = self.state();
                 state.busy -= 1;
             } else if state.busy == 0 {
                 self.changed.notify_all();
                 return;
             } else {
+                state.idle += 1;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
             }
         }
+    }
+}
+
+impl<T: Debug + Send> ShareFrames for Tasks<T> {
+    fn offer(&self, frame: SharedFrame) -> Option<SharedFrame> {
+        let mut state = self.state();
+        if state.frames.len() >= state.idle {
+            return Some(frame);
+        }
+        state.frames.push(frame);
+        drop(state);
+        self.changed.notify_one();
+        None
+    }
+
+    fn take_back(&self) -> Option<SharedFrame> {
+        self.state().frames.pop()
     }
 }
 
@@ -85,7 +121,8 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    tasks.work(|depth| {
+                    tasks.work(|work| {
+                        let Work::Task(depth) = work else { return };
                         done.fetch_add(1, Ordering::Relaxed);
                         if depth < 12 {
                             tasks.add(vec![depth + 1; 2]);
@@ -101,7 +138,8 @@ mod tests {
     fn one_thread_goes_down_first_and_keeps_the_order() {
         let tasks = Tasks::new(vec![0_u8; 0]);
         let mut seen = Vec::new();
-        tasks.work(|path| {
+        tasks.work(|work| {
+            let Work::Task(path) = work else { return };
             if path.len() < 2 {
                 let below = (0..2).map(|next| [&path[..], &[next]].concat());
                 tasks.add(below.collect());

@@ -16,7 +16,7 @@ use super::before::{Before, Known, compare, decoded, encoded};
 use super::directory::{Directory, Parent, Settled, State};
 use super::file::FileTask;
 use super::tally::Tally;
-use super::tasks::Tasks;
+use super::tasks::{Tasks, Work};
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -208,14 +208,15 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
     /// Does tasks until none are left; what was counted.
     pub(super) fn run(mut self) -> Tally {
         let tasks = self.tasks;
-        tasks.work(|task| {
+        tasks.work(|work| {
             if self.scan.is_stopped() {
                 return;
             }
-            let done = match task {
-                Task::Root(directory) => self.look_into(&directory, false),
-                Task::Directory(waiting) => self.enter(waiting),
-                Task::Files(files) => files.iter().try_for_each(|file| self.file(file)),
+            let done = match work {
+                Work::Task(Task::Root(directory)) => self.look_into(&directory, false),
+                Work::Task(Task::Directory(waiting)) => self.enter(waiting),
+                Work::Task(Task::Files(files)) => files.iter().try_for_each(|file| self.file(file)),
+                Work::Frame(frame) => self.sink.take_over(frame).map_err(TreeError::from),
             };
             if let Err(error) = done {
                 self.scan.stop(error);

@@ -3,15 +3,20 @@
 //! Invariant: a look-up reads a few lines of memory and allocates nothing; every number read from
 //! the bytes is checked before it is used as a place. Format: runup-repository(5), INDEXES.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
+mod builder;
+mod merge;
 
-use super::codec::{DecodeError, Reader};
-use super::compress::Codec;
-use super::delta::Base;
-use super::pack::{FormatError, FramePlace, FrameRecord, check_lengths, decode_tag};
+use std::cmp::Ordering;
+
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::format::codec::{DecodeError, Reader};
+use crate::format::compress::Codec;
+use crate::format::delta::Base;
+use crate::format::pack::{FormatError, FramePlace, check_lengths, decode_tag};
+
+pub use builder::IndexBuilder;
+pub use merge::merge;
 
 const MAGIC: &[u8; 8] = b"RunUpIdx";
 const VERSION: u16 = 1;
@@ -21,8 +26,9 @@ const FRAME_BYTES: usize = 24;
 const PLACE_BYTES: usize = 16;
 const DELTA_BYTES: usize = 44;
 const FANOUT_BITS_MAX: u32 = 24;
-/// Ids that share a fan-out slot, on average, at most.
-const SLOT_IDS: u64 = 16;
+/// Ids that share a fan-out slot, on average, at least: so few that a look-up reads one or two lines of
+/// memory besides the slot.
+const SLOT_IDS: u64 = 4;
 
 /// A pack as an index names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,134 +58,30 @@ pub struct Place {
     pub base: Option<Base>,
 }
 
-/// Collects packs and their frames, and encodes the segment that covers them.
-#[derive(Debug, Default)]
-pub struct IndexBuilder {
-    replaced: BTreeSet<Id>,
-    packs: Vec<PackRecord>,
-    frames: Vec<[u8; FRAME_BYTES]>,
-    objects: Vec<(Id, [u8; PLACE_BYTES])>,
-    /// In the order of frames, and of places in each.
-    deltas: Vec<[u8; DELTA_BYTES]>,
-}
-
-impl IndexBuilder {
-    /// Adds a pack with all its frames.
-    pub fn add_pack(&mut self, pack: PackRecord, frames: &[FrameRecord]) {
-        let number = self.packs.len() as u32;
-        self.packs.push(pack);
-        for record in frames {
-            let frame = self.frames.len() as u32;
-            self.frames.push(encode_frame(number, &record.place));
-            for (number, (offset, object)) in record.object_offsets().enumerate() {
-                let base = record.base(number);
-                self.deltas.extend(base.map(|base| encode_base(frame, offset, &base)));
-                let place = encode_place(frame, offset, object.length, object.tag());
-                self.objects.push((object.id, place));
-            }
-        }
-    }
-
-    /// Adds everything that the segment of this name covers, to replace it and what it replaced.
-    ///
-    /// # Errors
-    ///
-    /// The segment is damaged; the builder is of no use then.
-    pub fn replace(&mut self, name: Id, segment: &Index<'_>) -> Result<(), DecodeError> {
-        self.replace_without(name, segment, &BTreeSet::new())
-    }
-
-    /// As [`Self::replace`], but leaves out what lies in these packs.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::replace`].
-    pub fn replace_without(
-        &mut self,
-        name: Id,
-        segment: &Index<'_>,
-        left_out: &BTreeSet<Id>,
-    ) -> Result<(), DecodeError> {
-        self.replaced.insert(name);
-        self.replaced.extend(segment.replaced());
-        let mut packs = Vec::with_capacity(segment.packs as usize);
-        for number in 0..segment.packs {
-            let pack = segment.pack(number)?;
-            let is_kept = !left_out.contains(&pack.name);
-            packs.push(is_kept.then_some(self.packs.len() as u32));
-            self.packs.extend(Some(pack).filter(|_| is_kept));
-        }
-        let mut frames = Vec::with_capacity(segment.frames as usize);
-        for number in 0..segment.frames {
-            let (pack, place) = segment.frame(number)?;
-            let pack = packs.get(pack as usize).copied().ok_or(DAMAGED)?;
-            frames.push(pack.map(|_| self.frames.len() as u32));
-            self.frames.extend(pack.map(|pack| encode_frame(pack, &place)));
-        }
-        for number in 0..segment.deltas {
-            let (frame, offset, base) = segment.delta(number)?;
-            let frame = frames.get(frame as usize).copied().ok_or(DAMAGED)?;
-            self.deltas.extend(frame.map(|frame| encode_base(frame, offset, &base)));
-        }
-        for number in 0..segment.objects {
-            let id = segment.id(number).ok_or(DAMAGED)?;
-            let (frame, offset, length, tag) = segment.raw_place(number)?;
-            let frame = frames.get(frame as usize).copied().ok_or(DAMAGED)?;
-            let place = frame.map(|frame| (id, encode_place(frame, offset, length, tag)));
-            self.objects.extend(place);
-        }
-        Ok(())
-    }
-
-    /// Objects that were added, one that came twice counted twice.
-    pub fn object_count(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.packs.is_empty()
-    }
-
-    /// Encodes the segment. `salt` is random, so that no segment's name ever recurs.
-    pub fn encode(mut self, salt: [u8; 16]) -> Vec<u8> {
-        self.objects.sort_unstable();
-        self.objects.dedup();
-        let count = self.objects.len() as u64;
-        let bits = (count / SLOT_IDS).max(1).ilog2().clamp(0, FANOUT_BITS_MAX);
-        let mut out = Vec::new();
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&(bits as u16).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&(self.packs.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(self.frames.len() as u32).to_le_bytes());
-        out.extend_from_slice(&count.to_le_bytes());
-        out.extend_from_slice(&salt);
-        out.extend_from_slice(&(self.replaced.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(self.deltas.len() as u32).to_le_bytes());
-        out.resize(HEADER_BYTES, 0);
-        self.replaced.iter().for_each(|name| out.extend_from_slice(name.as_bytes()));
-        for pack in &self.packs {
-            out.extend_from_slice(pack.name.as_bytes());
-            out.extend_from_slice(&pack.length_bytes.to_le_bytes());
-        }
-        self.frames.iter().for_each(|frame| out.extend_from_slice(frame));
-        let mut next = 0;
-        for slot in 0..1_u64 << bits {
-            while self.objects.get(next).is_some_and(|(id, _)| slot_of(id, bits) <= slot) {
-                next += 1;
-            }
-            out.extend_from_slice(&(next as u32).to_le_bytes());
-        }
-        self.objects.iter().for_each(|(id, _)| out.extend_from_slice(id.as_bytes()));
-        self.objects.iter().for_each(|(_, place)| out.extend_from_slice(place));
-        self.deltas.iter().for_each(|delta| out.extend_from_slice(delta));
-        out
-    }
-}
-
 const DAMAGED: DecodeError = DecodeError { what: "index is damaged", offset: 0 };
+
+/// The bits of an id that choose its slot, in a segment of so many objects.
+fn fanout_bits(objects: u64) -> u32 {
+    (objects / SLOT_IDS).max(1).ilog2().min(FANOUT_BITS_MAX)
+}
+
+/// Encodes the header. `counts` are of packs, frames, replaced segments and deltas.
+fn encode_header(bits: u32, counts: [u32; 4], objects: u64, salt: [u8; 16]) -> Vec<u8> {
+    let [packs, frames, replaced, deltas] = counts;
+    let mut out = Vec::with_capacity(HEADER_BYTES);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&(bits as u16).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&packs.to_le_bytes());
+    out.extend_from_slice(&frames.to_le_bytes());
+    out.extend_from_slice(&objects.to_le_bytes());
+    out.extend_from_slice(&salt);
+    out.extend_from_slice(&replaced.to_le_bytes());
+    out.extend_from_slice(&deltas.to_le_bytes());
+    out.resize(HEADER_BYTES, 0);
+    out
+}
 
 fn slot_of(id: &Id, bits: u32) -> u64 {
     let head = id.as_bytes().iter().take(4);
@@ -441,7 +343,9 @@ fn record(table: &[u8], number: u64, bytes_each: usize) -> Result<&[u8], DecodeE
 mod tests {
     use super::*;
     use crate::base::hash::object_id;
-    use crate::format::pack::FrameObject;
+    use std::collections::BTreeSet;
+
+    use crate::format::pack::{FrameObject, FrameRecord};
     use proptest::prelude::*;
 
     fn segment(names: std::ops::Range<u32>) -> Vec<u8> {
@@ -498,6 +402,15 @@ mod tests {
             builder.replace(name, &Index::open(part).expect("index")).expect("whole");
         }
         let merged = builder.encode([2; 16]);
+        let mut written = Vec::new();
+        let parts = [(1, &left), (2, &right)]
+            .map(|(name, part)| (Id::from_bytes([name; 32]), Index::open(part).expect("index")));
+        let mut write = |bytes: &[u8]| -> Result<(), DecodeError> {
+            written.extend_from_slice(bytes);
+            Ok(())
+        };
+        merge(&parts, [2; 16], &mut write).expect("merges");
+        assert_eq!(written, merged, "both ways give the same segment");
         let index = Index::open(&merged).expect("index");
         assert_eq!(index.replaced().count(), 2);
         for n in 0..900_u32 {

@@ -1,0 +1,166 @@
+//! Index segments merged into one, however long they are.
+//!
+//! Invariant: the inputs are read from front to back and the output is handed over as it comes; what
+//! is held of them is one item each, one number for each pack, and the fan-out.
+
+use std::collections::BTreeSet;
+
+use super::{
+    DAMAGED, Index, PACK_BYTES, PLACE_BYTES, encode_base, encode_frame, encode_header,
+    encode_place, slot_of,
+};
+use crate::base::id::Id;
+use crate::format::codec::DecodeError;
+
+/// Bytes that are handed over at a time.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A segment to be replaced, with what its numbers become in the new one.
+struct Input<'a> {
+    index: Index<'a>,
+    first_pack: u32,
+    first_frame: u32,
+}
+
+/// Writes the segment that covers all that these segments cover, and replaces them and what they
+/// replaced. `salt` is random, so that no segment's name ever recurs.
+///
+/// Costs three passes over the ids of the inputs. Holds 4 bytes for each slot of the fan-out: 64 MiB
+/// for the longest.
+///
+/// # Errors
+///
+/// An input is damaged, or together they are more than one segment can hold; what `write` returns.
+pub fn merge<E: From<DecodeError>>(
+    segments: &[(Id, Index<'_>)],
+    salt: [u8; 16],
+    write: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut inputs: Vec<Input<'_>> = Vec::with_capacity(segments.len());
+    let (mut packs, mut frames, mut deltas, mut objects) = (0_u32, 0_u32, 0_u32, 0_u64);
+    let mut replaced = BTreeSet::new();
+    for (name, index) in segments {
+        inputs.push(Input { index: *index, first_pack: packs, first_frame: frames });
+        let sum = |sum: u32, more: u32| sum.checked_add(more).ok_or(DAMAGED);
+        packs = sum(packs, index.packs)?;
+        frames = sum(frames, index.frames)?;
+        deltas = sum(deltas, index.deltas)?;
+        objects += index.objects;
+        replaced.insert(*name);
+        replaced.extend(index.replaced());
+    }
+    if objects > u64::from(u32::MAX) {
+        return Err(DAMAGED.into());
+    }
+    let bits = super::fanout_bits(objects);
+    let mut out = Output { bytes: Vec::with_capacity(WRITE_BYTES + PACK_BYTES), write };
+    let counts = [packs, frames, replaced.len() as u32, deltas];
+    out.put(&encode_header(bits, counts, objects, salt))?;
+    replaced.iter().try_for_each(|name| out.put(name.as_bytes()))?;
+    for input in &inputs {
+        out.put(input.index.pack_table)?;
+    }
+    for input in &inputs {
+        for number in 0..input.index.frames {
+            let (pack, place) = input.index.frame(number)?;
+            out.put(&encode_frame(input.first_pack + pack, &place))?;
+        }
+    }
+    for end in fanout(&inputs, bits)? {
+        out.put(&end.to_le_bytes())?;
+    }
+    in_order(&inputs, &mut |id, _| out.put(id.as_bytes()))?;
+    in_order(&inputs, &mut |_, place| out.put(place))?;
+    for input in &inputs {
+        for number in 0..input.index.deltas {
+            let (frame, offset, base) = input.index.delta(number)?;
+            if frame >= input.index.frames {
+                return Err(DAMAGED.into());
+            }
+            out.put(&encode_base(input.first_frame + frame, offset, &base))?;
+        }
+    }
+    out.flush()
+}
+
+/// The number of ids up to the end of each slot.
+fn fanout(inputs: &[Input<'_>], bits: u32) -> Result<Vec<u32>, DecodeError> {
+    let slots = 1_usize << bits;
+    let mut ends = vec![0_u32; slots];
+    for input in inputs {
+        for number in 0..input.index.objects {
+            let id = input.index.id(number).ok_or(DAMAGED)?;
+            let slot = usize::try_from(slot_of(&id, bits)).map_err(|_| DAMAGED)?;
+            *ends.get_mut(slot).ok_or(DAMAGED)? += 1;
+        }
+    }
+    let mut end = 0;
+    for slot in &mut ends {
+        end += *slot;
+        *slot = end;
+    }
+    Ok(ends)
+}
+
+/// The next object of an input, by what the segment is sorted by: id, then place.
+struct Head<'i, 'a> {
+    key: (Id, [u8; PLACE_BYTES]),
+    number: u64,
+    input: &'i Input<'a>,
+}
+
+impl<'i, 'a> Head<'i, 'a> {
+    /// The object with this number; `None` behind the last.
+    fn new(input: &'i Input<'a>, number: u64) -> Result<Option<Self>, DecodeError> {
+        let Some(id) = input.index.id(number) else { return Ok(None) };
+        let (frame, offset, length, tag) = input.index.raw_place(number)?;
+        if frame >= input.index.frames {
+            return Err(DAMAGED);
+        }
+        let place = encode_place(input.first_frame + frame, offset, length, tag);
+        Ok(Some(Self { key: (id, place), number, input }))
+    }
+}
+
+/// Calls `each` for all objects in the order of the new segment.
+fn in_order<E: From<DecodeError>>(
+    inputs: &[Input<'_>],
+    each: &mut dyn FnMut(&Id, &[u8; PLACE_BYTES]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut heads = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        heads.extend(Head::new(input, 0)?);
+    }
+    // A segment takes the place of few others, so a look at the head of each is as good as a heap.
+    while let Some(first) = (0..heads.len()).min_by_key(|at| heads.get(*at).map(|head| head.key)) {
+        let Some(head) = heads.get_mut(first) else { break };
+        each(&head.key.0, &head.key.1)?;
+        match Head::new(head.input, head.number + 1)? {
+            Some(next) if next.key < head.key => return Err(DAMAGED.into()),
+            Some(next) => *head = next,
+            None => {
+                heads.remove(first);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gathers small writes.
+struct Output<'w, E> {
+    bytes: Vec<u8>,
+    write: &'w mut dyn FnMut(&[u8]) -> Result<(), E>,
+}
+
+impl<E> Output<'_, E> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), E> {
+        (self.write)(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
