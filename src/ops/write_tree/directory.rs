@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::before::{Before, compare, decoded, encoded};
-use super::walk::{Place, Walker};
+use super::places::Place;
+use super::walk::Walker;
 use super::{Scan, TreeError};
 use crate::base::id::Id;
 use crate::base::kind::Kind;

@@ -6,6 +6,8 @@
 mod before;
 mod directory;
 mod file;
+mod leaf;
+mod places;
 mod tally;
 mod tasks;
 mod walk;
@@ -27,9 +29,10 @@ use crate::store::{
     HashOnly, InsertReport, Inserter, ObjectSink, ShareFrames, Store, Worker, WriteError, put_any,
 };
 
+use self::places::open_roots;
 use self::tally::Tally;
 use self::tasks::Tasks;
-use self::walk::{Task, Walker, open_roots};
+use self::walk::{Task, Walker};
 
 /// A tree may be 4,096 levels deep, and directories that are given up drop those above them.
 const STACK_BYTES: usize = 16 << 20;
