@@ -180,9 +180,10 @@ impl Compressor {
         stored.reserve(zstd::zstd_safe::compress_bound(object.len()));
         // The context borrows the base, so it lives no longer.
         let mut encoder = CCtx::try_create().ok_or(CompressError)?;
+        let hash_log = hash_log(level, base).map(CParameter::HashLog);
         let parameters =
             [CParameter::CompressionLevel(level), CParameter::WindowLog(window_log(base, object))];
-        for parameter in parameters {
+        for parameter in parameters.into_iter().chain(hash_log) {
             encoder.set_parameter(parameter).map_err(|_| CompressError)?;
         }
         encoder.ref_prefix(base).map_err(|_| CompressError)?;
@@ -197,6 +198,13 @@ impl Compressor {
 fn window_log(base: &[u8], object: &[u8]) -> u32 {
     let bytes = base.len().saturating_add(object.len()).max(1 << 10);
     bytes.next_power_of_two().ilog2().min(27)
+}
+
+/// The hash table that has room for all of the base: zstd enters only the last `8 << hash_log` bytes
+/// of a prefix, 1 MiB of it at level 3 and 128 KiB at level 1. `None` where its own table will do.
+fn hash_log(level: i32, base: &[u8]) -> Option<u32> {
+    let needed = base.len().next_power_of_two().ilog2().saturating_sub(3);
+    (level < 5 && needed > 14).then_some(needed.clamp(18, 23))
 }
 
 /// Decompresses the `length` bytes of an object from what differs from its base.
@@ -304,6 +312,64 @@ mod tests {
             assert!(decompressor.decompress(codec, &stored, raw.len(), &mut back).is_err());
             assert_eq!(compression.to_string().parse(), Ok(compression));
         }
+    }
+
+    fn noise(length: usize, seed: u8) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_delta_holds_little_but_what_differs_wherever_that_is() {
+        for level in [1, 3, 9] {
+            let mut compressor = Compressor::new(Compression::Zstd(level)).expect("level");
+            for length in [5_000, 300_000, 2 << 20] {
+                let base = noise(length, 1);
+                let (mut delta, mut back) = (Vec::new(), Vec::new());
+                for at in [0, length / 2, length - 1000] {
+                    let mut object = base.clone();
+                    object.splice(at..at + 100, noise(150, 2));
+                    assert!(
+                        compressor.compress_delta(&base, &object, &mut delta).expect("encodes")
+                    );
+                    assert!(delta.len() < 600, "{level} {length} {at}: {}", delta.len());
+                    decompress_delta(&base, &delta, object.len(), &mut back).expect("decodes");
+                    assert!(back == object);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_delta_decodes_with_its_own_base_and_length_only() {
+        let (base, object) = (noise(5000, 1), [&noise(5000, 1)[..], b"more"].concat());
+        let (mut delta, mut back) = (Vec::new(), Vec::new());
+        let mut compressor = Compressor::new(Compression::default()).expect("level");
+        assert!(compressor.compress_delta(&base, &object, &mut delta).expect("encodes"));
+        for wrong in [0, object.len() - 1, object.len() + 1] {
+            assert!(decompress_delta(&base, &delta, wrong, &mut back).is_err());
+        }
+        let other = decompress_delta(&noise(5000, 3), &delta, object.len(), &mut back);
+        assert!(other.is_err() || back != object);
+        assert!(decompress_delta(b"", &delta, object.len(), &mut back).is_err());
+        delta.push(0);
+        assert!(decompress_delta(&base, &delta, object.len(), &mut back).is_err());
+        let mut deflate = Compressor::new(Compression::Deflate(6)).expect("level");
+        assert!(!deflate.compress_delta(&base, &object, &mut delta).expect("says no"));
+    }
+
+    /// A base may be what zstd takes for a dictionary; here it is bytes like any other.
+    #[test]
+    fn a_base_that_begins_as_a_dictionary_does_is_a_prefix_all_the_same() {
+        let base = [&[0x37, 0xa4, 0x30, 0xec], &noise(5000, 1)[..]].concat();
+        let object = [&base[..], b"more"].concat();
+        let (mut delta, mut back) = (Vec::new(), Vec::new());
+        let mut compressor = Compressor::new(Compression::default()).expect("level");
+        assert!(compressor.compress_delta(&base, &object, &mut delta).expect("encodes"));
+        assert!(delta.len() < 100);
+        decompress_delta(&base, &delta, object.len(), &mut back).expect("decodes");
+        assert_eq!(back, object);
     }
 
     #[test]

@@ -103,3 +103,78 @@ pub fn decode_delta_frame(stored: &[u8], raw_length: u32) -> Result<Vec<Delta<'_
     reader.finish()?;
     Ok(deltas)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::hash::object_id;
+    use crate::format::pack::encode_frame;
+
+    /// Objects with these lengths, their bases, and bytes that stand for their deltas.
+    fn frame(lengths: &[(u16, u8)]) -> (Vec<FrameObject>, Vec<(Base, u32)>, Vec<u8>) {
+        let id = |number: usize| object_id(Kind::Blob, &number.to_le_bytes());
+        let object = |(number, (length, _)): (usize, &(u16, u8))| FrameObject {
+            id: id(number),
+            kind: if number % 2 == 0 { Kind::Blob } else { Kind::Tree },
+            is_list: false,
+            length: u32::from(*length) + 1,
+        };
+        let part = |(number, (_, delta)): (usize, &(u16, u8))| {
+            (Base { id: id(number + 1000), kind: Kind::Part }, u32::from(*delta))
+        };
+        let deltas = lengths.iter().map(|(_, delta)| usize::from(*delta)).sum();
+        (
+            lengths.iter().enumerate().map(object).collect(),
+            lengths.iter().enumerate().map(part).collect(),
+            vec![7; deltas],
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn frames_round_trip_and_place_objects_as_any_frame_does(
+            lengths in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..40),
+            cut: usize,
+        ) {
+            let (objects, parts, deltas) = frame(&lengths);
+            let stored = encode_delta_frame(&objects, &parts, &deltas);
+            let table = encode_frame(&objects, &[]).len() as u32;
+            let raw_length = table + objects.iter().map(|object| object.length).sum::<u32>();
+            let decoded = decode_delta_frame(&stored, raw_length).expect("a frame");
+            let mut offset = table;
+            for ((delta, object), (base, length)) in decoded.iter().zip(&objects).zip(&parts) {
+                prop_assert_eq!((delta.kind, delta.length), (object.kind, object.length));
+                prop_assert_eq!((delta.offset, delta.base), (offset, *base));
+                prop_assert_eq!(delta.stored.len(), *length as usize);
+                offset += object.length;
+            }
+            prop_assert_eq!(decoded.len(), objects.len());
+            prop_assert!(decode_delta_frame(&stored, raw_length + 1).is_err());
+            prop_assert!(decode_delta_frame(&stored[..cut % stored.len()], raw_length).is_err());
+        }
+
+        #[test]
+        fn noise_never_panics(bytes: Vec<u8>, raw_length: u32) {
+            let _frame = decode_delta_frame(&bytes, raw_length);
+        }
+
+        #[test]
+        fn a_flipped_byte_never_panics(at: usize, byte: u8) {
+            let (objects, parts, deltas) = frame(&[(3, 4), (500, 6)]);
+            let mut stored = encode_delta_frame(&objects, &parts, &deltas);
+            let at = at % stored.len();
+            stored[at] = byte;
+            let _frame = decode_delta_frame(&stored, 600);
+        }
+    }
+
+    #[test]
+    fn an_object_without_bytes_has_no_delta() {
+        let (mut objects, parts, deltas) = frame(&[(3, 4)]);
+        objects[0].length = 0;
+        let stored = encode_delta_frame(&objects, &parts, &deltas);
+        assert!(decode_delta_frame(&stored, 3).is_err());
+    }
+}

@@ -1,12 +1,12 @@
 //! The one writer of packs in a process: appends frames, closes packs, publishes their index.
 //!
 //! Invariant: a segment is published only when all that its objects refer to is in published
-//! segments. Blobs refer to nothing but to bases, which were published before, so their packs are
-//! published one by one. Metadata is published
-//! in rounds: when a pack of it is full a new round starts, each worker joins it by handing over
-//! what it holds, and once all have joined, what was put before the round is whole. An object put
-//! before its worker joined cannot refer to one put after another worker joined: whoever learns of
-//! that object learns of the round with it, and joins before it puts anything.
+//! segments. Blobs refer to nothing but bases, which were published before them, so their packs are
+//! published one by one. Metadata is published in rounds: when a pack of it is full a new round
+//! starts, each worker joins it by handing over what it holds, and once all have joined, what was
+//! put before the round is whole. An object put before its worker joined cannot refer to one put
+//! after another worker joined: whoever learns of that object learns of the round with it, and joins
+//! before it puts anything.
 
 use crossbeam_channel::Receiver;
 

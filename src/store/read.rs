@@ -95,7 +95,8 @@ impl Store {
         }
     }
 
-    fn load_from_known_places(&self, id: &Id, kind: Kind) -> Result<Stored, ReadError> {
+    /// As [`Store::load`], but goes by what the index knows already.
+    pub(super) fn load_from_known_places(&self, id: &Id, kind: Kind) -> Result<Stored, ReadError> {
         let mut first_error = None;
         for (pack, place) in self.segments.places(id) {
             match self.load_place(id, kind, &pack, &place) {

@@ -89,7 +89,7 @@ impl ObjectSink for Worker<'_> {
     }
 
     fn stored(&self, id: &Id, kind: Kind) -> Option<Stored> {
-        self.compares().then(|| self.store().load(id, kind).ok())?
+        self.compares().then(|| self.store().load_from_known_places(id, kind).ok())?
     }
 
     fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {

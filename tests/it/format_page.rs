@@ -14,8 +14,9 @@ use runup::base::limits;
 use runup::base::time::FileTime;
 use runup::format::chunker::{Chunker, ChunkerParameters, Segmenter, Stretch};
 use runup::format::codec::{Reader, put_signed, put_varint};
-use runup::format::compress::{Codec, Compression};
+use runup::format::compress::{Codec, Compression, decompress_delta};
 use runup::format::config::{Config, FORMAT_VERSION, Publication};
+use runup::format::delta::{Base, decode_delta_frame, encode_delta_frame};
 use runup::format::index::{Index, IndexBuilder, PackRecord};
 use runup::format::list::{self, List, ListBuilder, Section, Segment};
 use runup::format::pack::{self, FormatError, FrameObject, FramePlace, FrameRecord, PackClass};
@@ -202,7 +203,8 @@ fn example_pack() -> (Vec<u8>, FrameRecord) {
     let objects = vec![object(hello()), object(world())];
     let raw = pack::encode_frame(&objects, b"hello\nworld\n");
     let place = FramePlace { offset: 64, stored_length: 17, raw_length: 17, codec: Codec::None };
-    let record = FrameRecord { place, checksum: pack::frame_checksum(&raw), objects };
+    let record =
+        FrameRecord { place, checksum: pack::frame_checksum(&raw), objects, bases: vec![] };
     let salt = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     let mut bytes = pack::Header { class: PackClass::Content, salt }.encode().to_vec();
     bytes.extend(pack::encode_frame_header(Codec::None, &raw, raw.len()));
@@ -809,6 +811,89 @@ fn example_of_a_frame_of_metadata() {
     assert_eq!(pack::encode_frame(&[tree, list_object], &list.bytes), raw);
 }
 
+/// An object, its base, and the record of a delta frame with it.
+fn example_of_delta() -> (Vec<u8>, Vec<u8>, FrameRecord) {
+    let text = |count: u32| match count {
+        10 => ["10 green bottles\n", "10 red bottles\n"].map(str::to_owned),
+        _ => [format!("{count} green bottles\n"), format!("{count} green bottles\n")],
+    };
+    let lines: Vec<_> = (1..=20).rev().map(text).collect();
+    let [base, object] = [0, 1].map(|number| {
+        lines.iter().map(|line| line[number].as_str()).collect::<String>().into_bytes()
+    });
+    let stored = dump("delta-frame").bytes;
+    let place = FramePlace {
+        offset: 64,
+        stored_length: stored.len() as u32,
+        raw_length: 333,
+        codec: Codec::Delta,
+    };
+    let id = object_id(Kind::Blob, &object);
+    let objects = vec![FrameObject { id, kind: Kind::Blob, is_list: false, length: 329 }];
+    let bases = vec![Base { id: object_id(Kind::Blob, &base), kind: Kind::Blob }];
+    let checksum = pack::frame_checksum(&stored);
+    (object, base, FrameRecord { place, checksum, objects, bases })
+}
+
+#[test]
+fn example_of_a_delta_frame() {
+    let dump = dump("delta-frame");
+    dump.notes(&[
+        (0x00, "1 object"),
+        (0x01, "kind 1: blob"),
+        (0x02, "329 bytes"),
+        (0x04, "kind of its base 1: blob"),
+        (0x05, "id of its base"),
+        (0x25, "its delta: 54 bytes follow"),
+        (0x26, "magic of Zstandard (RFC 8878)"),
+    ]);
+    let (object, base, record) = example_of_delta();
+    says("EXAMPLES", &format!("The object has {} bytes", object.len()));
+    says("EXAMPLES", &format!("Its id is .Dl {}", record.objects[0].id));
+    says("EXAMPLES", &format!("has a raw_length of {}.", record.place.raw_length));
+    let deltas = decode_delta_frame(&dump.bytes, 333).expect("a delta frame");
+    assert_eq!(deltas.len(), 1);
+    let delta = deltas[0];
+    assert_eq!((delta.kind, delta.length, delta.offset), (Kind::Blob, 329, 4));
+    assert_eq!(delta.base, record.bases[0]);
+    let mut decoded = Vec::new();
+    decompress_delta(&base, delta.stored, 329, &mut decoded).expect("decodes");
+    assert_eq!(decoded, object);
+    let parts = [(delta.base, delta.stored.len() as u32)];
+    assert_eq!(encode_delta_frame(&record.objects, &parts, delta.stored), dump.bytes);
+
+    // A footer of it, as the page says.
+    let end = 64 + record.place.total_length();
+    let tail = pack::encode_footer(std::slice::from_ref(&record), end);
+    let footer_bytes = tail.len() - pack::TRAILER_BYTES;
+    let whole = end + tail.len() as u64;
+    let trailer = pack::Trailer::decode(&tail[footer_bytes..], whole).expect("a trailer");
+    let named = &tail[footer_bytes - 33..footer_bytes];
+    assert_eq!((named[0], &named[1..]), (1, &record.bases[0].id.as_bytes()[..]));
+    assert_eq!(trailer.decode_footer(&tail[..footer_bytes]), Ok(vec![record]));
+}
+
+fn delta_segment() -> Vec<u8> {
+    let (_, _, record) = example_of_delta();
+    let mut builder = IndexBuilder::default();
+    builder.add_pack(PackRecord { name: hello(), length_bytes: 1 }, &[record]);
+    builder.encode([7; 16])
+}
+
+#[test]
+fn an_index_names_the_base_of_a_delta() {
+    let bytes = delta_segment();
+    assert_eq!(bytes[52..56], 1_u32.to_le_bytes());
+    let (_, _, record) = example_of_delta();
+    let index = Index::open(&bytes).expect("an index");
+    let place = index.place(index.find(&record.objects[0].id).start).expect("a place");
+    assert_eq!((place.offset, place.base), (4, Some(record.bases[0])));
+    assert_eq!(index.bases().collect::<Vec<_>>(), [(0, record.bases[0])]);
+    let delta = &bytes[bytes.len() - 44..];
+    assert_eq!(delta[..12], [0, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(delta[12..], record.bases[0].id.as_bytes()[..]);
+}
+
 /// The fields of a table of offsets, which have no gaps and fill `length` bytes.
 fn fields(name: &str, length: usize) -> Vec<(usize, usize, String)> {
     let mut end = 0;
@@ -927,8 +1012,11 @@ fn codecs() {
             vec![(*codec as u8).to_string(), word.to_owned(), (*text).to_owned()]
         })
         .collect();
-    assert_eq!(table("codecs"), expected);
-    assert_eq!(Codec::from_number(3), None);
+    let delta = [(Codec::Delta as u8).to_string(), "delta".into(), {
+        "a Zstandard frame for each object, see below".into()
+    }];
+    assert_eq!(table("codecs"), [expected, vec![delta.to_vec()]].concat());
+    assert_eq!(Codec::from_number(4), None);
     says("CONFIG", ".Ql deflate and .Ql zstd , which mean levels 6 and 3.");
     assert_eq!("deflate".parse(), Ok(Compression::Deflate(6)));
     assert_eq!("zstd".parse(), Ok(Compression::Zstd(3)));
@@ -966,7 +1054,8 @@ fn example_of_an_index_segment() {
         (0x18, "2 objects"),
         (0x20, "salt (random in a real segment)"),
         (0x30, "no replaced segments"),
-        (0x34, "reserved"),
+        (0x34, "no deltas"),
+        (0x38, "reserved"),
         (0x40, "pack 0: its name"),
         (0x60, "pack 0: 267 bytes"),
         (0x68, "frame 0 is in pack 0"),
@@ -1013,6 +1102,7 @@ fn segment_bytes(packs: u8, frames: u8, objects: u32) -> Vec<u8> {
             },
             checksum: [0; 16],
             objects: (0..objects).map(object).collect(),
+            bases: vec![],
         };
         let frames: Vec<FrameRecord> =
             (0..frames).map(|n| frame(if n == 0 { objects } else { 0 })).collect();
@@ -1031,6 +1121,7 @@ fn fields_of_index_segments() {
     let frame = segment_bytes(1, 1, 0).len() - empty - pack;
     let object = segment_bytes(1, 1, 1).len() - empty - pack - frame;
     let place = object - Id::BYTES;
+    let delta = delta_segment().len() - segment_bytes(1, 1, 1).len();
     let mut merged = IndexBuilder::default();
     merged
         .replace(Id::from_bytes([9; 32]), &Index::open(&segment_bytes(0, 0, 0)).expect("index"))
@@ -1047,6 +1138,7 @@ fn fields_of_index_segments() {
         ["fan-out", "2^fanout_bits", "4", "u32"],
         ["ids", "objects", "32", "id"],
         ["places", "objects", &place.to_string(), "see below"],
+        ["deltas", "deltas", &delta.to_string(), "see below"],
     ];
     assert_eq!(table("index-tables"), rows(&expected));
 
@@ -1066,6 +1158,7 @@ fn fields_of_index_segments() {
     }
     fields("index-frame", frame);
     fields("index-place", place);
+    fields("index-delta", delta);
 
     let bits_of = |objects: u32| segment_bytes(1, 1, objects)[10];
     assert_eq!([0, 15, 31, 32, 63, 64, 127, 128].map(bits_of), [0, 0, 0, 1, 1, 2, 2, 3]);
@@ -1200,8 +1293,10 @@ fn limits_and_sizes() {
         table("limits"),
         expected.map(|(value, text)| vec![value.to_string(), text.to_owned()])
     );
-    let expected: [(u64, &str); 5] = [
+    let expected: [(u64, &str); 7] = [
         (limits::FRAME_BYTES_TARGET as u64, "raw bytes at which a frame is closed"),
+        (limits::DELTA_FRAME_BYTES_TARGET as u64, "stored bytes at which a delta frame is closed"),
+        (limits::DELTA_FRAME_RAW_BYTES_TARGET as u64, "raw bytes at which a delta frame is closed"),
         (limits::PACK_BYTES_TARGET, "stored bytes at which a pack is closed"),
         (limits::PIECE_BYTES as u64, "bytes of a piece with a chaining value"),
         (limits::HOLE_BYTES_MIN, "bytes of the shortest run of zeros"),
@@ -1242,7 +1337,8 @@ fn footer_bytes(lengths: &[u32]) -> u64 {
     let raw_length: u32 = lengths.iter().sum();
     let place =
         FramePlace { offset: 64, stored_length: raw_length, raw_length, codec: Codec::None };
-    let footer = pack::encode_footer(&[FrameRecord { place, checksum: [0; 16], objects }], 0);
+    let footer =
+        pack::encode_footer(&[FrameRecord { place, checksum: [0; 16], objects, bases: vec![] }], 0);
     footer.len() as u64 - pack::TRAILER_BYTES as u64 - 1
 }
 

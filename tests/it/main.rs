@@ -12,6 +12,7 @@ mod check_ignore;
 mod composition;
 mod crash;
 mod damage;
+mod deltas;
 mod diff;
 mod floors;
 mod format_page;

@@ -423,6 +423,59 @@ mod tests {
         }
     }
 
+    /// A pack with a delta frame of objects that have these numbers, each with a base of its own.
+    fn delta_pack(numbers: std::ops::Range<u32>) -> (PackRecord, FrameRecord) {
+        let id = |n: u32| object_id(Kind::Blob, &n.to_le_bytes());
+        let objects: Vec<FrameObject> = numbers
+            .clone()
+            .map(|n| FrameObject { id: id(n), kind: Kind::Blob, is_list: false, length: 1 + n })
+            .collect();
+        let bases =
+            numbers.clone().map(|n| Base { id: id(n + 10_000), kind: Kind::Blob }).collect();
+        let place =
+            FramePlace { offset: 64, stored_length: 5, raw_length: 1 << 20, codec: Codec::Delta };
+        let name = Id::from_bytes([numbers.start as u8; 32]);
+        let record = PackRecord { name, length_bytes: 9 };
+        (record, FrameRecord { place, checksum: [0; 16], objects, bases })
+    }
+
+    #[test]
+    fn bases_are_kept_through_merges_and_go_with_their_pack() {
+        let mut merged = IndexBuilder::default();
+        for part in [100..140, 200..230] {
+            let mut builder = IndexBuilder::default();
+            let (pack, frame) = delta_pack(part);
+            builder.add_pack(pack, &[frame]);
+            let bytes = builder.encode([1; 16]);
+            merged.replace(pack.name, &Index::open(&bytes).expect("index")).expect("whole");
+        }
+        let other = segment(0..90);
+        merged
+            .replace(Id::from_bytes([7; 32]), &Index::open(&other).expect("index"))
+            .expect("whole");
+        let bytes = merged.encode([2; 16]);
+        let index = Index::open(&bytes).expect("index");
+        let left_out = BTreeSet::from([Id::from_bytes([100; 32])]);
+        let mut fewer = IndexBuilder::default();
+        fewer.replace_without(Id::from_bytes([8; 32]), &index, &left_out).expect("whole");
+        let fewer = fewer.encode([3; 16]);
+        let fewer = Index::open(&fewer).expect("index");
+        for (index, from) in [(index, 100), (fewer, 200)] {
+            let base_of = |n: u32| {
+                let number = index.find(&object_id(Kind::Blob, &n.to_le_bytes())).next()?;
+                index.place(number).expect("a place").base
+            };
+            let base = |n: u32| object_id(Kind::Blob, &(n + 10_000).to_le_bytes());
+            let mut expected = Vec::new();
+            for n in (100..140).chain(200..230).filter(|n| *n >= from) {
+                assert_eq!(base_of(n), Some(Base { id: base(n), kind: Kind::Blob }), "{n}");
+                expected.push(base(n));
+            }
+            assert_eq!(base_of(5), None);
+            assert_eq!(index.bases().map(|(_, base)| base.id).collect::<Vec<_>>(), expected);
+        }
+    }
+
     #[test]
     fn packs_that_are_left_out_take_their_objects_with_them() {
         let whole = segment(0..200);
