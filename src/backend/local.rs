@@ -462,6 +462,13 @@ impl RandomRead for LocalFile {
             _ => io_error("read", name(), error),
         })
     }
+
+    fn will_need(&self, range: std::ops::Range<u64>) {
+        let length = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
+        // A hint: where it is refused, reading waits for the disk.
+        let _hint =
+            rustix::fs::fadvise(&self.file, range.start, length, rustix::fs::Advice::WillNeed);
+    }
 }
 
 #[derive(Debug)]

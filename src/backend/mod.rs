@@ -126,6 +126,9 @@ pub trait RandomRead: Debug + Send + Sync {
     ///
     /// The file ends before the buffer does, or cannot be read.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), BackendError>;
+
+    /// Says that these bytes are read next, so that they can be fetched meanwhile.
+    fn will_need(&self, _range: std::ops::Range<u64>) {}
 }
 
 /// A file being written. Dropped without a name, it leaves nothing.

@@ -31,7 +31,22 @@ impl Id {
         &self.0
     }
 
+    /// The first eight bytes as a number, which orders ids as they order themselves.
+    pub fn head(&self) -> u64 {
+        let (head, _) = self.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        u64::from_be_bytes(*head)
+    }
+
     /// The 64 digits of the id.
+    pub fn digits(&self) -> [u8; 2 * Self::BYTES] {
+        let mut digits = [0; 2 * Self::BYTES];
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = hex_pair(byte);
+        }
+        digits
+    }
+
+    /// The 64 digits of the id, as text.
     pub fn to_hex(&self) -> String {
         hex(&self.0)
     }
@@ -44,12 +59,14 @@ impl Id {
 
 /// Writes bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
+    let mut digits = Vec::with_capacity(bytes.len() * 2);
+    bytes.iter().for_each(|byte| digits.extend_from_slice(&hex_pair(*byte)));
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+const fn hex_pair(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+    [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]
 }
 
 /// Reads lower-case hexadecimal digits; `None` for anything else or an odd count.
@@ -70,7 +87,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_hex())
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -92,7 +109,7 @@ impl FromStr for Id {
 
 impl serde::Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_hex())
+        serializer.serialize_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

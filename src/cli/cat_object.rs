@@ -1,15 +1,21 @@
 //! `runup cat-object`: ids to bytes, or to what is known of them.
 
+mod all;
+
 use std::ffi::OsString;
+use std::io;
+use std::sync::atomic::AtomicBool;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::all::{All, Item};
 use super::environment::{Globals, now, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
+use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -249,32 +255,25 @@ impl CatObject {
 
     fn all(&self, repository: &Repository, output: &mut Output) -> Result<Exit, Failure> {
         let _session = repository.read_session()?;
-        let mut exit = Exit::Done;
-        let each = |object: StoredObject| {
-            let StoredObject { id, found, copies } = object;
-            let text = id.to_hex();
-            let (record, bytes_of) = match found {
-                Ok(found) => {
-                    let record = describe_any(repository, text, &id, &found)?;
-                    (record, Some((id, found.kind)).filter(|_| self.batch))
+        let all = All { command: self, repository, has_damage: AtomicBool::new(false) };
+        print_all(output, &all, |take| {
+            let each = |object: StoredObject| {
+                let StoredObject { id, found, copies } = object;
+                match found {
+                    Ok(found) => take(Item { id, copies, found: Some(found) }),
+                    Err(error) if error.is_damage() => take(Item { id, copies, found: None }),
+                    Err(error) => Err(error.into()),
                 }
-                Err(error) if error.is_damage() => {
-                    (Record { object: text, status: DAMAGED, ..Record::default() }, None)
-                }
-                Err(error) => return Err(error.into()),
             };
-            let is_damaged = record.status == DAMAGED;
-            if is_damaged {
-                exit = Exit::Damaged;
+            match self.unordered {
+                true => repository.store().for_each_object_by_pack(each),
+                false => repository.store().for_each_object(each),
             }
-            output.record(&Record { id: Some(id), copies: Some(copies), ..record }, self.nul)?;
-            self.bytes(repository, bytes_of.filter(|_| !is_damaged), output)
-        };
-        match self.unordered {
-            true => repository.store().for_each_object_by_pack(each)?,
-            false => repository.store().for_each_object(each)?,
+        })?;
+        match all.has_damage.into_inner() {
+            true => Ok(Exit::Damaged),
+            false => Ok(Exit::Done),
         }
-        Ok(exit)
     }
 }
 
@@ -388,12 +387,21 @@ pub(super) fn cat(
     kind: Kind,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    stream(repository, id, kind, &mut |bytes| output.bytes(bytes))
+}
+
+fn stream(
+    repository: &Repository,
+    id: &Id,
+    kind: Kind,
+    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), Failure> {
     repository.store().stream(id, kind, &mut |span| match span {
-        Span::Bytes(bytes) => output.bytes(bytes),
+        Span::Bytes(bytes) => write(bytes),
         Span::Zeros(mut count) => {
             while count > 0 {
                 let take = count.min(zeros().len() as u64);
-                output.bytes(&zeros()[..take as usize])?;
+                write(&zeros()[..take as usize])?;
                 count -= take;
             }
             Ok(())

@@ -11,7 +11,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::input::bare_path;
 use super::ls_tree::{tree_of, tree_paths};
-use super::output::Output;
+use super::output::{Output, write_record};
+use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::format::tree::Entry;
@@ -141,9 +142,14 @@ impl DiffTree {
         };
         check_paths(repository, old.as_ref(), &new, &options.listing.paths)?;
         let mut differs = false;
-        diff_tree(repository.store(), old.as_ref(), Some(&new), &options, &mut |change| {
-            differs = true;
-            self.print(change, (&old_side, &new_side), output)
+        let render = |difference: &Difference, text: &mut Vec<u8>| {
+            Ok(self.write(&difference.change(), (&old_side, &new_side), text)?)
+        };
+        print_all(output, &render, |take| {
+            diff_tree(repository.store(), old.as_ref(), Some(&new), &options, &mut |change| {
+                differs = true;
+                take(Difference::new(change))
+            })
         })?;
         Ok(differs)
     }
@@ -172,12 +178,12 @@ impl DiffTree {
         }
     }
 
-    fn print(
+    fn write(
         &self,
         change: &Change<'_>,
         (old_side, new_side): (&Surroundings, &Surroundings),
-        output: &mut Output,
-    ) -> Result<(), Failure> {
+        out: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
         let (word, letter) = match change.status() {
             Status::Added => ("added", b"A"),
             Status::Removed => ("removed", b"D"),
@@ -196,8 +202,8 @@ impl DiffTree {
             } else {
                 fields.join(separator)
             };
-            output.bytes(&text)?;
-            output.bytes(end)?;
+            out.extend_from_slice(&text);
+            out.extend_from_slice(end);
             return Ok(());
         }
         let of = |path: &[u8], entry: &Entry, surroundings: &Surroundings| {
@@ -210,8 +216,26 @@ impl DiffTree {
         // A change has at least one side.
         let entry = new.or_else(old).unwrap_or_default();
         let record = Record { status: word, entry, changed: change.aspects(), old: old() };
-        output.record(&record, self.nul)?;
-        Ok(())
+        write_record(out, &record, self.nul)
+    }
+}
+
+/// A change, until it is printed.
+struct Difference {
+    path: Vec<u8>,
+    old: Option<(Vec<u8>, Entry)>,
+    new: Option<Entry>,
+}
+
+impl Difference {
+    fn new(change: &Change<'_>) -> Self {
+        let old = change.old.map(|(path, entry)| (path.to_vec(), entry.clone()));
+        Self { path: change.path.to_vec(), old, new: change.new.cloned() }
+    }
+
+    fn change(&self) -> Change<'_> {
+        let old = self.old.as_ref().map(|(path, entry)| (path.as_slice(), entry));
+        Change { path: &self.path, old, new: self.new.as_ref() }
     }
 }
 

@@ -16,7 +16,7 @@ use super::json::PathText;
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::ops::hash_object::{Hashed, hash_file, hash_listed, hash_stream};
-use crate::ops::in_order::{Answers, Ask, in_order};
+use crate::ops::in_order::{Answers, Ask, OUTSTANDING_MAX, in_order};
 use crate::ops::read_entry::{EntryError, ReadEntry};
 use crate::os::{FileKind, Status};
 use crate::repository::{Repository, WriteSession};
@@ -184,7 +184,13 @@ impl HashObject {
                 }
             })
         };
-        in_order(sinks, questions, |sink, question| answer(sink, question), printer)
+        in_order(
+            sinks,
+            OUTSTANDING_MAX,
+            questions,
+            |sink, question| answer(sink, question),
+            printer,
+        )
     }
 }
 

@@ -7,7 +7,8 @@ use super::environment::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::ls_tree::tree_of;
-use super::output::Output;
+use super::output::{Output, write_line, write_record};
+use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::format::tree::{Entry, Node};
 use crate::ops::ls_tree::ls_tree;
@@ -53,13 +54,19 @@ impl Command for Ls {
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
         let tree = tree_of(&repository, &self.revision)?;
-        ls_tree(repository.store(), &tree, &mut |path, entry| {
-            if output.is_json() {
-                output.record(&EntryRecord::new(path, entry), false)?;
-            } else {
-                output.line(&line(path, entry, self.long))?;
+        let (is_json, is_terminal) = (output.is_json(), output.is_terminal());
+        let render = |(path, entry): &(Vec<u8>, Entry), text: &mut Vec<u8>| {
+            match is_json {
+                true => write_record(text, &EntryRecord::new(path, entry), false)?,
+                false => write_line(text, &line(path, entry, self.long), is_terminal)?,
             }
-            Ok::<_, Failure>(self.recursive)
+            Ok(())
+        };
+        print_all(output, &render, |take| {
+            ls_tree(repository.store(), &tree, &mut |path, entry| {
+                take((path.to_vec(), entry.clone()))?;
+                Ok::<_, Failure>(self.recursive)
+            })
         })?;
         Ok(Exit::Done)
     }

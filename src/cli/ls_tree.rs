@@ -6,7 +6,8 @@ use super::entry::{EntryRecord, Surroundings};
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, write_record};
+use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -108,14 +109,19 @@ impl Command for LsTree {
             trees: self.trees,
         };
         let mut is_found = vec![false; listing.paths.len()];
-        ls_tree::<Failure>(repository.store(), &tree, &mut |path, entry| {
-            for (wanted, is_found) in listing.paths.iter().zip(&mut is_found) {
-                *is_found |= path == wanted.as_slice();
-            }
-            if listing.lists(path, entry.is_directory()) {
-                self.print(path, entry, &surroundings, output)?;
-            }
-            Ok(listing.leads_into(path))
+        let render = |(path, entry): &(Vec<u8>, Entry), text: &mut Vec<u8>| {
+            Ok(self.write(path, entry, &surroundings, text)?)
+        };
+        print_all(output, &render, |take| {
+            ls_tree::<Failure>(repository.store(), &tree, &mut |path, entry| {
+                for (wanted, is_found) in listing.paths.iter().zip(&mut is_found) {
+                    *is_found |= path == wanted.as_slice();
+                }
+                if listing.lists(path, entry.is_directory()) {
+                    take((path.to_vec(), entry.clone()))?;
+                }
+                Ok(listing.leads_into(path))
+            })
         })?;
         match is_found.iter().position(|found| !found) {
             Some(missing) => Err(Failure::new(
@@ -161,34 +167,34 @@ impl LsTree {
         !self.name_only && !self.plain && self.format == Format::Json
     }
 
-    fn print(
+    fn write(
         &self,
         path: &[u8],
         entry: &Entry,
         surroundings: &Surroundings,
-        output: &mut Output,
+        text: &mut Vec<u8>,
     ) -> std::io::Result<()> {
         let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
         if self.name_only {
-            output.bytes(&super::input::bare_path(path))?;
-            return output.bytes(end);
+            text.extend_from_slice(&super::input::bare_path(path));
+            text.extend_from_slice(end);
+            return Ok(());
         }
         if self.format == Format::B3sum {
             let Node::File { id, .. } = &entry.node else { return Ok(()) };
-            return output.bytes(&b3sum_line(&id.to_hex(), path, self.nul));
+            text.extend_from_slice(&b3sum_line(&id.to_hex(), path, self.nul));
+            return Ok(());
         }
         if self.plain {
-            return match &entry.node {
-                Node::File { id, .. } | Node::Directory { tree: id } => {
-                    output.bytes(id.to_hex().as_bytes())?;
-                    output.bytes(end)
-                }
-                _ => Ok(()),
-            };
+            if let Node::File { id, .. } | Node::Directory { tree: id } = &entry.node {
+                text.extend_from_slice(&id.digits());
+                text.extend_from_slice(end);
+            }
+            return Ok(());
         }
         let mut record = EntryRecord::new(path, entry);
         surroundings.complete(path, &mut record);
-        output.record(&record, self.nul)
+        write_record(text, &record, self.nul)
     }
 }
 

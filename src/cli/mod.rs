@@ -36,6 +36,7 @@ pub mod mktree;
 mod output;
 mod pack_name;
 pub mod pack_objects;
+mod rendering;
 pub mod restore;
 pub mod rev_list;
 pub mod rev_parse;

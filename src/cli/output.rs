@@ -36,8 +36,24 @@ impl Output {
         if (self.is_cancelled)() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        serde_json::to_writer(&mut self.stdout, record)?;
-        self.stdout.write_all(if ends_with_nul { b"\0" } else { b"\n" })
+        write_record(&mut self.stdout, record, ends_with_nul)
+    }
+
+    /// Writes records or lines that were made elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::record`].
+    pub(super) fn rendered(&mut self, text: &[u8]) -> io::Result<()> {
+        if (self.is_cancelled)() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.stdout.write_all(text)
+    }
+
+    /// Whether standard output is a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// Writes bytes as they are.
@@ -55,12 +71,7 @@ impl Output {
     ///
     /// Standard output is closed or full.
     pub fn line(&mut self, text: &[u8]) -> io::Result<()> {
-        if self.is_terminal {
-            self.stdout.write_all(for_terminal(text).as_bytes())?;
-        } else {
-            self.stdout.write_all(text)?;
-        }
-        self.stdout.write_all(b"\n")
+        write_line(&mut self.stdout, text, self.is_terminal)
     }
 
     /// Hands on what was written so far.
@@ -71,6 +82,25 @@ impl Output {
     pub fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
     }
+}
+
+/// Writes a record and ends it with a newline, or a NUL.
+pub(super) fn write_record(
+    mut out: impl Write,
+    record: &impl Serialize,
+    ends_with_nul: bool,
+) -> io::Result<()> {
+    serde_json::to_writer(&mut out, record)?;
+    out.write_all(if ends_with_nul { b"\0" } else { b"\n" })
+}
+
+/// Writes a line of text; for a terminal, nothing in it can move the cursor.
+pub(super) fn write_line(mut out: impl Write, text: &[u8], is_terminal: bool) -> io::Result<()> {
+    match is_terminal {
+        true => out.write_all(for_terminal(text).as_bytes())?,
+        false => out.write_all(text)?,
+    }
+    out.write_all(b"\n")
 }
 
 /// Text in which control characters, marks that turn the direction of writing, and bytes that are

@@ -11,14 +11,17 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
 use super::json::PathText;
-use super::output::Output;
+use super::output::{Output, write_record};
+use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
+use crate::ops::closure::Reached;
 use crate::ops::rev_list::{
     ListRoot, ListedObject, RevListOptions, live_roots, other_roots, rev_list, sort_roots,
 };
 use crate::repository::Repository;
+use crate::store::Found;
 
 /// What is done about an object that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -172,17 +175,46 @@ impl Command for RevList {
             goes_on: self.missing == Missing::Print,
         };
         let mut usage: BTreeMap<Kind, Usage> = BTreeMap::new();
-        rev_list(repository.store(), &wanted, &unwanted, options, &mut |object| {
-            match self.disk_usage || self.count {
-                true => usage.entry(object.reached.kind).or_default().add(object),
-                false => self.print(object, output)?,
-            }
-            Ok::<(), Failure>(())
-        })?;
+        let list = |each: &mut dyn FnMut(&ListedObject<'_>) -> Result<(), Failure>| {
+            rev_list(repository.store(), &wanted, &unwanted, options, each)
+        };
         if self.disk_usage || self.count {
+            list(&mut |object| {
+                usage.entry(object.reached.kind).or_default().add(object);
+                Ok(())
+            })?;
             self.print_usage(&usage, output)?;
+            return Ok(Exit::Done);
         }
+        let render = |item: &Item, text: &mut Vec<u8>| {
+            wanted.get(item.root).map_or(Ok(()), |root| Ok(self.write(root, item, text)?))
+        };
+        print_all(output, &render, |take| {
+            let mut root = 0;
+            list(&mut |object| {
+                // Roots come in their order.
+                root += wanted.iter().skip(root).take_while(|at| at.id != object.root.id).count();
+                take(Item::new(root, object))
+            })
+        })?;
         Ok(Exit::Done)
+    }
+}
+
+/// An object that was reached, until it is printed.
+struct Item {
+    /// Which of the roots led to it.
+    root: usize,
+    id: Id,
+    kind: Kind,
+    path: Option<Vec<u8>>,
+    found: Option<Found>,
+}
+
+impl Item {
+    fn new(root: usize, object: &ListedObject<'_>) -> Self {
+        let Reached { id, kind, path } = object.reached;
+        Self { root, id, kind, path: path.map(<[u8]>::to_vec), found: object.found.cloned() }
     }
 }
 
@@ -224,17 +256,19 @@ impl RevList {
         Ok((wanted, unwanted))
     }
 
-    fn print(&self, object: &ListedObject<'_>, output: &mut Output) -> std::io::Result<()> {
-        let ListedObject { root, reached, found } = object;
+    fn write(&self, root: &ListRoot, item: &Item, text: &mut Vec<u8>) -> std::io::Result<()> {
+        let Item { id, kind, found, .. } = item;
         if self.plain {
-            output.bytes(if found.is_some() { b"" } else { b"?" })?;
-            output.bytes(reached.id.to_hex().as_bytes())?;
-            return output.bytes(if self.nul { b"\0" } else { b"\n" });
+            text.extend_from_slice(if found.is_some() { b"" } else { b"?" });
+            text.extend_from_slice(&id.digits());
+            text.push(if self.nul { b'\0' } else { b'\n' });
+            return Ok(());
         }
-        let path = reached.path.map(PathText::new);
+        let found = found.as_ref();
+        let path = item.path.as_deref().map(PathText::new);
         let record = Record {
-            id: reached.id,
-            kind: reached.kind,
+            id: *id,
+            kind: *kind,
             status: if found.is_some() { "found" } else { "missing" },
             path: path.as_ref().map(|path| path.path.clone()),
             path_b64: path.and_then(|path| path.path_b64),
@@ -246,7 +280,7 @@ impl RevList {
             stored_bytes: found.map(|found| found.stored_bytes),
             pack: found.and_then(|found| found.pack).map(|place| place.pack.name),
         };
-        output.record(&record, self.nul)
+        write_record(text, &record, self.nul)
     }
 
     fn print_usage(

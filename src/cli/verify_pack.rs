@@ -1,6 +1,7 @@
 //! `runup verify-pack`: whether single packs are what their names say.
 
 use std::ffi::OsString;
+use std::sync::{Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,16 +12,18 @@ use super::exit::Exit;
 use super::failure::{ErrorRecord, Failure};
 use super::input;
 use super::json::PathText;
-use super::output::Output;
+use super::output::{Output, write_line, write_record};
 use super::pack_name::{PackName, id_in_file_name};
+use super::rendering::{Render, print_all};
 use super::{Command, Example, Layer, Shape};
 use crate::backend::{BackendError, RandomRead, open_file};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::pack::PackClass;
-use crate::ops::verify_pack::{PackReport, PackedObject, verify_pack};
+use crate::ops::verify_pack::{EachObject, PackReport, PackedObject, verify_pack};
 use crate::ops::with_causes;
 use crate::repository::Repository;
+use crate::store::Store;
 
 /// Arguments of `runup verify-pack`.
 #[derive(Debug, clap::Args)]
@@ -127,8 +130,7 @@ impl Command for VerifyPack {
         Reads packs and verifies every byte: that the file hashes to its name, and every frame and
         object in it. Each is answered by a record with what was found. The file of a pack may be
         given instead of its id, wherever it is; no repository is needed then, but to prove objects
-        that are stored as a difference from others. With `--verbose` each
-        object has a record, too.
+        that are stored as a difference from others. With `--verbose` each object has a record, too.
 
         The exit code is 4 if anything is damaged. runup-fsck(1) verifies all packs and tells which
         files of which jobs damage affects.
@@ -145,18 +147,27 @@ impl Command for VerifyPack {
         &["runup-fsck(1)", "runup-index-pack(1)", "runup-repository(5)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
-        let mut repository = None;
+        // In which bases are looked for: none is no failure.
+        let repository = globals.open_repository().ok();
+        let store = repository.as_ref().map(Repository::store);
         let mut exit = Exit::Done;
-        for pack in &self.packs {
-            let opened = open(&PackName::new(pack), globals, &mut repository)?;
-            let repository = bases(globals, &mut repository);
-            exit = exit.and(self.one(&opened, repository, globals.verbose, output)?);
+        let opened = |name: &PackName| open(name, globals, repository.as_ref());
+        if globals.verbose {
+            for pack in &self.packs {
+                let opened = opened(&PackName::new(pack))?;
+                exit = exit.and(self.one(&opened, store, true, output)?);
+            }
+        } else {
+            let packs = Packs { command: &self, store, exit: Mutex::new(exit) };
+            print_all(output, &packs, |take| {
+                self.packs.iter().try_for_each(|pack| take(opened(&PackName::new(pack))?))
+            })?;
+            exit = packs.exit.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         if self.stdin {
             input::for_each_item(self.nul, |item| {
-                let opened = open(&PackName::from_item(item)?, globals, &mut repository)?;
-                let repository = bases(globals, &mut repository);
-                exit = exit.and(self.one(&opened, repository, globals.verbose, output)?);
+                let opened = opened(&PackName::from_item(item)?)?;
+                exit = exit.and(self.one(&opened, store, globals.verbose, output)?);
                 Ok(output.flush()?)
             })?;
         }
@@ -164,11 +175,11 @@ impl Command for VerifyPack {
     }
 }
 
-/// Opens a pack, and the repository where the first one needs it.
+/// Opens a pack; one that is named by its id needs a repository.
 fn open(
     name: &PackName,
     globals: &Globals,
-    repository: &mut Option<Repository>,
+    repository: Option<&Repository>,
 ) -> Result<Opened, Failure> {
     use std::os::unix::ffi::OsStrExt;
     let digits = match name {
@@ -181,9 +192,13 @@ fn open(
         }
         PackName::Digits(digits) => digits,
     };
+    let opened;
     let repository = match repository {
         Some(repository) => repository,
-        None => repository.insert(globals.open_repository()?),
+        None => {
+            opened = globals.open_repository()?;
+            &opened
+        }
     };
     let id = PackName::resolve(digits, repository)?;
     let file = format!("packs/{id}.pack");
@@ -191,30 +206,35 @@ fn open(
     Ok(Opened { name: Some(id), file: file.into_bytes(), pack })
 }
 
-/// The repository in which bases are looked for: none is no failure.
-fn bases<'r>(globals: &Globals, repository: &'r mut Option<Repository>) -> Option<&'r Repository> {
-    if repository.is_none() {
-        *repository = globals.open_repository().ok();
-    }
-    repository.as_ref()
-}
-
 impl VerifyPack {
     fn one(
         &self,
         opened: &Opened,
-        repository: Option<&Repository>,
+        store: Option<&Store>,
         is_verbose: bool,
         output: &mut Output,
     ) -> Result<Exit, Failure> {
-        let store = repository.map(Repository::store);
+        let mut text = Vec::new();
+        let exit = self.verify(opened, store, &mut text, &mut |object| {
+            if !is_verbose || self.plain {
+                return Ok(());
+            }
+            output.record(&object_record(object, opened.name), self.nul)
+        })?;
+        output.rendered(&text)?;
+        Ok(exit)
+    }
+
+    /// Verifies a pack and appends its record.
+    fn verify(
+        &self,
+        opened: &Opened,
+        store: Option<&Store>,
+        text: &mut Vec<u8>,
+        each: &mut EachObject<'_>,
+    ) -> Result<Exit, Failure> {
         let report = match &opened.pack {
-            Ok(pack) => verify_pack(&**pack, opened.name.as_ref(), store, &mut |object| {
-                if !is_verbose || self.plain {
-                    return Ok(());
-                }
-                output.record(&object_record(object, opened.name), self.nul)
-            })?,
+            Ok(pack) => verify_pack(&**pack, opened.name.as_ref(), store, each)?,
             Err(error) => {
                 let is_missing = error.is_missing();
                 let code = if is_missing { "missing_pack" } else { "unreadable_file" };
@@ -226,7 +246,7 @@ impl VerifyPack {
         if self.plain {
             let word = if report.is_sound() { "sound" } else { "damaged" };
             let name = name.map_or_else(|| "-".to_owned(), |id| id.to_hex());
-            output.line(format!("{name} {word}").as_bytes())?;
+            write_line(text, format!("{name} {word}").as_bytes(), false)?;
             return Ok(exit);
         }
         let file = PathText::new(&opened.file);
@@ -249,8 +269,28 @@ impl VerifyPack {
             is_sound,
             findings: findings.collect(),
         };
-        output.record(&record, self.nul)?;
+        write_record(text, &record, self.nul)?;
         Ok(exit)
+    }
+}
+
+/// Packs that are verified side by side.
+struct Packs<'a> {
+    command: &'a VerifyPack,
+    store: Option<&'a Store>,
+    exit: Mutex<Exit>,
+}
+
+impl Render<Opened> for Packs<'_> {
+    fn render(&self, opened: &Opened, text: &mut Vec<u8>) -> Result<(), Failure> {
+        let exit = self.command.verify(opened, self.store, text, &mut |_| Ok(()))?;
+        let mut worst = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        *worst = worst.and(exit);
+        Ok(())
+    }
+
+    fn ends_batch(&self, batch: &[Opened], _next: &Opened) -> bool {
+        !batch.is_empty()
     }
 }
 

@@ -3,7 +3,6 @@
 //! Invariant: one encoding for each snapshot; numbers stay below 2^53. Format:
 //! runup-repository(5), SNAPSHOTS.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -156,9 +155,12 @@ pub struct BytesText {
 impl BytesText {
     /// Writes bytes as text.
     pub fn new(bytes: &[u8]) -> Self {
-        match String::from_utf8_lossy(bytes) {
-            Cow::Borrowed(path) => Self { path: path.to_owned(), path_b64: None },
-            Cow::Owned(path) => Self { path, path_b64: Some(BASE64.encode(bytes)) },
+        match std::str::from_utf8(bytes) {
+            Ok(path) => Self { path: path.to_owned(), path_b64: None },
+            Err(_) => Self {
+                path: String::from_utf8_lossy(bytes).into_owned(),
+                path_b64: Some(BASE64.encode(bytes)),
+            },
         }
     }
 

@@ -162,11 +162,11 @@ impl Entry {
     ///
     /// The bytes are not the one encoding of an entry.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let at = reader.error("entry has a name that cannot stand in a directory");
-        let name = reader.bytes(NAME_BYTES_MAX, "entry name too long")?;
-        if !is_name(name) {
-            return Err(at);
-        }
+        let name = decode_name(reader)?;
+        Self::decode_named(name, reader)
+    }
+
+    fn decode_named(name: &[u8], reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let number_at = reader.error("unknown entry type");
         let number = reader.u8()?;
         let metadata = Metadata::decode(reader)?;
@@ -187,6 +187,12 @@ impl Entry {
         };
         Ok(Self { name: name.into(), metadata, node })
     }
+}
+
+fn decode_name<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let at = reader.error("entry has a name that cannot stand in a directory");
+    let name = reader.bytes(NAME_BYTES_MAX, "entry name too long")?;
+    if is_name(name) { Ok(name) } else { Err(at) }
 }
 
 fn decode_target(reader: &mut Reader<'_>) -> Result<Box<[u8]>, DecodeError> {
@@ -277,13 +283,13 @@ pub fn encode<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub struct Entries<'a> {
     reader: Reader<'a>,
-    last_name: Box<[u8]>,
+    last_name: &'a [u8],
     failed: bool,
 }
 
 /// Reads the entries of an encoded tree.
 pub fn entries(bytes: &[u8]) -> Entries<'_> {
-    Entries { reader: Reader::new(bytes), last_name: Box::default(), failed: false }
+    Entries { reader: Reader::new(bytes), last_name: &[], failed: false }
 }
 
 /// Checks a whole encoded tree before any of its entries is used, and counts them.
@@ -304,11 +310,12 @@ impl Iterator for Entries<'_> {
             return None;
         }
         let at = self.reader.error("entries out of order, or a name twice");
-        let decoded = Entry::decode(&mut self.reader).and_then(|entry| {
-            if entry.name <= self.last_name {
+        let decoded = decode_name(&mut self.reader).and_then(|name| {
+            let entry = Entry::decode_named(name, &mut self.reader)?;
+            if name <= self.last_name {
                 return Err(at);
             }
-            self.last_name.clone_from(&entry.name);
+            self.last_name = name;
             Ok(entry)
         });
         self.failed = decoded.is_err();

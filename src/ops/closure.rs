@@ -10,29 +10,24 @@ use crate::format::codec::DecodeError;
 use crate::format::delta::Base;
 use crate::format::list::{List, Section, Segment};
 use crate::format::snapshot::{RootRecord, RootXattr, Snapshot};
-use crate::format::tree::{self, Entry, Metadata, Node, XattrValue};
+use crate::format::tree::{self, Entry, Node, XattrValue};
 use crate::store::{Found, ObjectSet, ReadError, Store, Stored};
 
 /// Ids and kinds of objects.
 pub type References = Vec<(Id, Kind)>;
 
 /// What a tree entry refers to.
-pub fn of_entry(entry: &Entry) -> References {
-    let mut references = of_metadata(&entry.metadata);
-    match &entry.node {
-        Node::Directory { tree } => references.push((*tree, Kind::Tree)),
-        Node::File { id, .. } => references.push((*id, Kind::Blob)),
-        _ => {}
-    }
-    references
-}
-
-fn of_metadata(metadata: &Metadata) -> References {
+pub fn of_entry(entry: &Entry) -> impl Iterator<Item = (Id, Kind)> {
     let blob = |xattr: &tree::Xattr| match xattr.value {
         XattrValue::Blob { id, .. } => Some((id, Kind::Blob)),
         XattrValue::Inline(_) => None,
     };
-    metadata.xattrs.iter().filter_map(blob).collect()
+    let content = match &entry.node {
+        Node::Directory { tree } => Some((*tree, Kind::Tree)),
+        Node::File { id, .. } => Some((*id, Kind::Blob)),
+        _ => None,
+    };
+    entry.metadata.xattrs.iter().filter_map(blob).chain(content)
 }
 
 /// What a snapshot's root refers to.

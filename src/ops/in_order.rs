@@ -1,14 +1,14 @@
 //! Many questions answered by several threads, the answers in the order of the questions.
 //!
-//! Invariant: at most [`OUTSTANDING_MAX`] questions are under way, and an answer waits for nothing but
+//! Invariant: at most a stated number of questions is under way, and an answer waits for nothing but
 //! the questions before it.
 
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-/// Most questions that were asked and not answered yet.
-const OUTSTANDING_MAX: usize = 512;
+/// Most questions of one object each that were asked and not answered yet.
+pub const OUTSTANDING_MAX: usize = 512;
 /// How long an answer is waited for before those taken are handed on.
 const PATIENCE: Duration = Duration::from_micros(500);
 
@@ -36,19 +36,21 @@ pub trait Answers<A>: Send {
 pub type Ask<'a, Q> = dyn FnMut(Q) -> bool + 'a;
 
 /// Runs `questions` on this thread, `answer` on one thread for each of `workers`, and hands the
-/// answers to `answers` in order. Returns what `questions` returned, and the workers.
+/// answers to `answers` in order. Returns the workers. At most `outstanding_max` questions were asked
+/// and not answered.
 ///
 /// # Errors
 ///
 /// That of `answers`, which ends everything early; else that of `questions`.
 pub fn in_order<Q: Send, A: Send, W: Send, E: Send>(
     workers: Vec<W>,
+    outstanding_max: usize,
     questions: impl FnOnce(&mut Ask<'_, Q>) -> Result<(), E>,
     answer: impl Fn(&mut W, Q) -> A + Sync,
     answers: &mut (impl Answers<A, Error = E> + ?Sized),
 ) -> Result<Vec<W>, E> {
-    let (ask, asked) = bounded::<(Q, Sender<A>)>(OUTSTANDING_MAX);
-    let (promise, promised) = bounded::<Receiver<A>>(OUTSTANDING_MAX);
+    let (ask, asked) = bounded::<(Q, Sender<A>)>(outstanding_max);
+    let (promise, promised) = bounded::<Receiver<A>>(outstanding_max);
     let answer = &answer;
     std::thread::scope(|scope| {
         let threads: Vec<_> = workers
@@ -148,7 +150,7 @@ mod tests {
             std::thread::sleep(Duration::from_micros(number * 7919 % 100));
             number * number
         };
-        in_order(vec![0; 5], questions, answer, kept)
+        in_order(vec![0; 5], OUTSTANDING_MAX, questions, answer, kept)
     }
 
     #[test]

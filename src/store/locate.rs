@@ -67,7 +67,7 @@ impl Store {
     ///
     /// The backend fails, or a loose file is damaged.
     pub fn find(&self, id: &Id) -> Result<Option<Found>, ReadError> {
-        if let Some((pack, place)) = self.segments.places(id).into_iter().next() {
+        if let Some((pack, place)) = self.segments.first_place(id) {
             return Ok(Some(Found::packed(pack, place)));
         }
         Ok(self.read_loose(id)?.map(|(loose, stored_bytes)| Found {
@@ -141,7 +141,7 @@ impl Store {
 
     /// Where the object is stored, as a key to sort by; `None` if it is loose or absent.
     pub fn locality(&self, id: &Id) -> Option<Locality> {
-        let (pack, place) = self.segments.places(id).into_iter().next()?;
+        let (pack, place) = self.segments.first_place(id)?;
         Some(Locality(pack.name, place.frame.offset, place.offset))
     }
 

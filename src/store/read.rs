@@ -97,6 +97,11 @@ impl Store {
 
     /// As [`Store::load`], but goes by what the index knows already.
     pub(super) fn load_from_known_places(&self, id: &Id, kind: Kind) -> Result<Stored, ReadError> {
+        if let Some((pack, place)) = self.segments.first_place(id)
+            && let Ok(stored) = self.load_place(id, kind, &pack, &place)
+        {
+            return Ok(stored);
+        }
         let mut first_error = None;
         for (pack, place) in self.segments.places(id) {
             match self.load_place(id, kind, &pack, &place) {

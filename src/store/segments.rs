@@ -205,6 +205,16 @@ impl Segments {
         places
     }
 
+    /// The place of an object that a look-up finds first.
+    pub fn first_place(&self, id: &Id) -> Option<(PackRecord, Place)> {
+        let mut first = None;
+        self.visit(id, |pack, place| {
+            first = Some((pack, place));
+            true
+        });
+        first
+    }
+
     /// Whether the object is stored in a pack that is not condemned, and of which `is_there` holds.
     pub(super) fn is_present(&self, id: &Id, is_there: impl Fn(&PackRecord) -> bool) -> bool {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,15 @@
 //! What jobs and refs need: every object from a live snapshot down, and the paths that want a lost one.
 //!
-//! Invariant: each distinct tree and list is read once, and only trees that lead to something lost
-//! are read a second time, to name paths.
+//! Invariant: where nothing is amiss, each distinct tree and list is read once. Else all are read again,
+//! by one thread that keeps account; and trees that lead to something lost once more, to name paths.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::objects::{Objects, not_sound};
 use super::report::{AFFECTED_MAX, Affected, Finding, FsckReport, Holder, Number};
+use super::sound::{Sound, walk};
+use super::{Depth, FsckOptions};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::DEPTH_MAX;
@@ -16,7 +18,7 @@ use crate::format::codec::DecodeError;
 use crate::format::links;
 use crate::format::snapshot::Snapshot;
 use crate::format::tree::{self, Entry, Node};
-use crate::ops::closure::{References, of_entry, of_root};
+use crate::ops::closure::{of_entry, of_root};
 use crate::repository::{Job, RefTarget, Refs, RepositoryError};
 
 /// Findings, each with the number of paths that it affects.
@@ -52,6 +54,10 @@ pub(super) struct Closure<'a> {
     clean_trees: HashSet<Id>,
     dirty_trees: HashMap<Id, Rc<Dirty>>,
     roots: Vec<Root>,
+    /// Trees that are to be walked.
+    trees: Vec<Id>,
+    /// What was found to be sound without account of paths.
+    sound: Sound,
     /// Snapshots of jobs with a parent: the job and the parent.
     pub(super) parents: Vec<(u64, Id)>,
 }
@@ -64,6 +70,8 @@ impl<'a> Closure<'a> {
             clean_trees: HashSet::new(),
             dirty_trees: HashMap::new(),
             roots: Vec::new(),
+            trees: Vec::new(),
+            sound: Sound::default(),
             parents: Vec::new(),
         }
     }
@@ -72,7 +80,7 @@ impl<'a> Closure<'a> {
         self.objects.findings.monitor.is_cancelled()
     }
 
-    /// Walks everything that live jobs need.
+    /// Reads the snapshots of live jobs; [`Self::walk`] goes on from there.
     pub(super) fn jobs(&mut self, jobs: &[Job]) {
         // The newest first, since its paths are the ones that people ask for.
         for job in jobs.iter().rev() {
@@ -87,7 +95,7 @@ impl<'a> Closure<'a> {
         }
     }
 
-    /// Walks everything that refs need.
+    /// Reads what refs lead to; [`Self::walk`] goes on from there.
     pub(super) fn refs(&mut self, refs: &Refs) {
         for (name, RefTarget { id, kind }) in refs {
             if self.is_cancelled() {
@@ -97,7 +105,7 @@ impl<'a> Closure<'a> {
             let root = match kind {
                 Kind::Snapshot => self.snapshot(holder, id),
                 Kind::Tree => {
-                    self.tree(*id);
+                    self.trees.push(*id);
                     Root { holder, tree: Some(*id), own: Vec::new() }
                 }
                 Kind::Links => Root { holder, tree: None, own: self.links(id) },
@@ -131,15 +139,31 @@ impl<'a> Closure<'a> {
             self.parents.extend(snapshot.parent.map(|parent| (*number, parent)));
         }
         root.own.extend(self.beside_tree(&snapshot));
-        self.tree(snapshot.root.tree);
+        self.trees.push(snapshot.root.tree);
         root.tree = Some(snapshot.root.tree);
         root
+    }
+
+    /// Walks everything that was met so far, and proves all other lists too if they were read.
+    pub(super) fn walk(&mut self, options: &FsckOptions) {
+        let Objects { repository, findings, table, .. } = self.objects;
+        let all_lists = options.depth == Depth::ReadData;
+        let trees = std::mem::take(&mut self.trees);
+        let place = (repository.store(), table);
+        if let Some(sound) = walk(place, &trees, all_lists, options.workers, findings.monitor) {
+            self.objects.unindexed += u64::from(sound.needs_unindexed);
+            self.sound = sound;
+            return;
+        }
+        if all_lists {
+            self.objects.all_lists();
+        }
+        trees.into_iter().for_each(|tree| self.tree(tree));
     }
 
     /// What a snapshot needs besides its tree: links and attributes of the root.
     fn beside_tree(&mut self, snapshot: &Snapshot) -> BTreeSet<Number> {
         let beside = of_root(&snapshot.root).into_iter().filter(|(_, kind)| *kind != Kind::Links);
-        let beside: References = beside.collect();
         let mut own = self.besides_trees(beside);
         own.extend(snapshot.root.links.iter().flat_map(|links| self.links(links)));
         own
@@ -243,8 +267,8 @@ impl<'a> Closure<'a> {
     }
 
     /// Why some of what is referred to cannot be used, apart from trees.
-    fn besides_trees(&mut self, references: References) -> BTreeSet<Number> {
-        let others = references.into_iter().filter(|(_, kind)| *kind != Kind::Tree);
+    fn besides_trees(&mut self, references: impl Iterator<Item = (Id, Kind)>) -> BTreeSet<Number> {
+        let others = references.filter(|(_, kind)| *kind != Kind::Tree);
         others.flat_map(|(id, kind)| self.objects.object(&id, kind)).collect()
     }
 
@@ -263,7 +287,8 @@ impl<'a> Closure<'a> {
         let of_jobs = self.roots.iter().filter(|root| matches!(root.holder, Holder::Job { .. }));
         report.snapshots = of_jobs.count() as u64;
         report.trees = (self.clean_trees.len() + self.dirty_trees.len()) as u64;
-        report.lists = self.objects.lists;
+        report.trees += self.sound.trees;
+        report.lists = self.objects.lists + self.sound.lists;
         if self.objects.unindexed > 0 {
             let message = "jobs or refs need objects of packs that no sound index covers; they can be \
                            read, slowly";

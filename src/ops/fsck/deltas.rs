@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{Finding, Findings, Number};
-use super::table::{Copy, Table};
+use super::table::Table;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::delta::Base;
+use crate::format::pack::FrameRecord;
 use crate::ops::verify_pack::frames::Planned;
 
 /// An object, and what it is stored as a difference from.
@@ -20,6 +21,12 @@ pub(super) struct Delta {
 }
 
 impl Delta {
+    /// Those of a frame as its footer tells it, if it is a delta frame.
+    pub(super) fn of_record(frame: &FrameRecord) -> impl Iterator<Item = Self> {
+        let objects = frame.objects.iter().zip(&frame.bases);
+        objects.map(|(object, base)| Self { id: object.id, kind: object.kind, base: *base })
+    }
+
     /// Those of a frame, if it is a delta frame.
     pub(super) fn of_frame(frame: &Planned) -> impl Iterator<Item = Self> {
         let objects = frame.objects.iter().zip(&frame.bases);
@@ -27,9 +34,12 @@ impl Delta {
     }
 }
 
-/// The table of all copies, those that cannot be decoded marked; what they lack is reported.
-pub(super) fn check(copies: Vec<Copy>, mut deltas: Vec<Delta>, findings: &Findings<'_>) -> Table {
-    let mut table = Table::new(copies);
+/// The table, what cannot be decoded marked in it; what that lacks is reported.
+pub(super) fn check<'s>(
+    mut table: Table<'s>,
+    mut deltas: Vec<Delta>,
+    findings: &Findings<'_>,
+) -> Table<'s> {
     deltas.sort_unstable();
     deltas.dedup();
     let (sound, broken): (Vec<Delta>, Vec<Delta>) =
@@ -42,13 +52,15 @@ pub(super) fn check(copies: Vec<Copy>, mut deltas: Vec<Delta>, findings: &Findin
     for delta in broken {
         needed.entry(delta.base).or_default().push(delta);
     }
+    let mut lost = Vec::new();
     for (base, deltas) in needed {
         let number = number_of(&base, deltas.len(), findings);
         for delta in deltas.iter().filter(|delta| !sound.contains(&delta.id)) {
-            table.lose_deltas(&delta.id, delta.kind);
+            lost.push((delta.id, delta.kind));
             findings.blame(number, delta.id, delta.kind);
         }
     }
+    table.lose_deltas(&lost);
     table
 }
 

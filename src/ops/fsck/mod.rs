@@ -8,11 +8,14 @@
 
 mod closure;
 mod control;
+mod cursor;
 mod deltas;
 mod objects;
 mod packs;
+mod queue;
 mod report;
 mod segments;
+mod sound;
 mod table;
 
 use std::collections::BTreeSet;
@@ -24,7 +27,7 @@ use self::control::Control;
 use self::objects::Objects;
 use self::report::Findings;
 use self::segments::Segments;
-use self::table::Table;
+use self::table::{Marks, Table};
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
 use crate::ops::with_causes;
@@ -62,8 +65,9 @@ impl Default for FsckOptions {
 /// only at the end. Holds a read session meanwhile, where it can, so that no prune deletes what is
 /// being read.
 ///
-/// Memory: 34 bytes for each stored copy of an object, 66 for each that needs a base, 32 for each distinct tree, and one frame
-/// with its compressed bytes for each worker.
+/// Memory: one byte for each object that an index names, 34 for each stored copy that none does, 66 for each that needs a base,
+/// and one frame with its compressed bytes for each worker. Where something is amiss, 32 bytes for each
+/// distinct tree and 34 for each copy that is lost too.
 ///
 /// # Errors
 ///
@@ -109,11 +113,13 @@ fn check(
     report.bytes_read += segments.bytes_read;
     let mut names = control.pack_names()?;
     names.extend(segments.packs());
+    let marks = Marks::new(&segments);
     let context = packs::Context {
         backend,
         store: repository.store(),
         findings,
         segments: &segments,
+        marks: &marks,
         condemned: &condemned,
         options,
     };
@@ -123,14 +129,11 @@ fn check(
     }
     segments.report_excess(findings);
     control.loose(&mut copies, report)?;
-    let table = deltas::check(copies, deltas, findings);
-    let mut objects = Objects::new(repository, findings, &table);
-    if options.depth == Depth::ReadData {
-        objects.all_lists();
-    }
-    let mut closure = Closure::new(objects);
+    let table = deltas::check(Table::new(marks, copies), deltas, findings);
+    let mut closure = Closure::new(Objects::new(repository, findings, &table));
     closure.jobs(&jobs);
     closure.refs(&refs);
+    closure.walk(options);
     control.check_order(&closure.parents, &jobs);
     note_unnamed(&table, &jobs, &refs, findings);
     closure.finish(report);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::report::{Finding, Findings, Number};
-use super::table::{Presence, Table};
+use super::table::{Claim, Presence, Table};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::codec::DecodeError;
@@ -20,7 +20,7 @@ use crate::store::{ReadError, Stored};
 pub(super) struct Objects<'a> {
     pub(super) repository: &'a Repository,
     pub(super) findings: &'a Findings<'a>,
-    table: &'a Table,
+    pub(super) table: &'a Table<'a>,
     /// Objects that cannot be used, and why.
     lost: HashMap<(Id, Kind), Vec<Number>>,
     sound_lists: HashSet<(Id, Kind)>,
@@ -40,7 +40,7 @@ impl<'a> Objects<'a> {
     pub(super) fn new(
         repository: &'a Repository,
         findings: &'a Findings<'a>,
-        table: &'a Table,
+        table: &'a Table<'a>,
     ) -> Self {
         let mut lost: HashMap<(Id, Kind), Vec<Number>> = HashMap::new();
         for (id, kind, number) in findings.take_blamed() {
@@ -128,6 +128,7 @@ impl<'a> Objects<'a> {
         };
         if numbers.is_empty() {
             self.sound_lists.insert((*id, kind));
+            let _first = self.table.claim(id, kind, Claim::List);
             return Vec::new();
         }
         let numbers: Vec<Number> = numbers.into_iter().collect();

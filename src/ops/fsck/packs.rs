@@ -1,23 +1,26 @@
 //! Packs: header, footer, length, agreement with the index; and, if asked, every byte of each.
 //!
-//! Invariant: a pack is read from front to back, once. One that is damaged is read at either
-//! depth, because only its frames tell what of it can still be used.
+//! Invariant: packs are read one after the other, each from front to back, once; threads share a pack
+//! by stretches, so that they end together. One that is damaged is read at either depth, because only
+//! its frames tell what of it can still be used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deltas::Delta;
+use super::queue::Queue;
 use super::report::{Finding, Findings, FsckReport, Number};
 use super::segments::Segments;
-use super::table::Copy;
+use super::table::{Copy, Marks};
 use super::{Depth, FsckOptions};
 use crate::backend::{Backend, RandomRead};
 use crate::base::id::Id;
-use crate::format::compress::{Codec, Decompressor};
+use crate::format::compress::Codec;
 use crate::format::delta::Base;
-use crate::format::pack::{FrameObject, FramePlace};
-use crate::ops::verify_pack::frames::{Planned, Visitor, read_planned};
+use crate::format::pack::{FrameObject, FramePlace, FrameRecord};
+use crate::ops::verify_pack::frames::{FrameReader, Planned, Stretch, Visitor, stretches};
 use crate::ops::verify_pack::stream::hash_file;
+use crate::ops::verify_pack::window::FileHash;
 use crate::ops::with_causes;
 use crate::store::{Store, read_footer};
 
@@ -27,6 +30,8 @@ pub(super) struct Context<'a> {
     pub(super) store: &'a Store,
     pub(super) findings: &'a Findings<'a>,
     pub(super) segments: &'a Segments,
+    /// What of those was found to be true.
+    pub(super) marks: &'a Marks<'a>,
     /// Packs that a prune has announced it will delete.
     pub(super) condemned: &'a BTreeSet<Id>,
     pub(super) options: &'a FsckOptions,
@@ -56,6 +61,13 @@ impl Tally {
         self.bytes_read += other.bytes_read;
     }
 
+    fn count(&mut self, objects_by_frame: impl Iterator<Item = usize>) {
+        for objects in objects_by_frame {
+            self.frames += 1;
+            self.objects += objects as u64;
+        }
+    }
+
     /// Moves the figures into the report; the copies, and what they need.
     pub(super) fn into_copies(self, report: &mut FsckReport) -> (Vec<Copy>, Vec<Delta>) {
         report.packs = self.packs;
@@ -67,24 +79,68 @@ impl Tally {
     }
 }
 
+/// A pack that is being read.
+struct OpenPack {
+    name: Id,
+    file: String,
+    pack: Box<dyn RandomRead>,
+    plan: Vec<Planned>,
+    /// The finding about its footer.
+    found: Option<Number>,
+    listing: Listing,
+    hash: Mutex<Hashing>,
+}
+
+/// Who knows already which objects a pack holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// Nobody.
+    Nowhere,
+    /// An index that does not agree with its footer.
+    Doubtful,
+    /// An index, where they are marked.
+    Marked,
+}
+
+struct Hashing {
+    hash: FileHash,
+    /// Stretches that were not read yet.
+    waiting: usize,
+}
+
+/// A part of the work.
+enum Part {
+    Open(Id),
+    Read(Arc<OpenPack>, Stretch),
+}
+
 /// Checks these packs with several threads.
 pub(super) fn check(context: &Context<'_>, names: &BTreeSet<Id>) -> Tally {
-    let names: Vec<Id> = names.iter().copied().collect();
-    let next = AtomicUsize::new(0);
+    let queue = Queue::new(names.iter().copied().map(Part::Open));
     let work = || {
         let mut checker =
-            Checker { context, decompressor: Decompressor::default(), tally: Tally::default() };
-        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if context.findings.monitor.is_cancelled() {
-                break;
+            Checker { context, reader: FrameReader::default(), tally: Tally::default() };
+        while let Some(part) = queue.next() {
+            match part {
+                _ if context.findings.monitor.is_cancelled() => {}
+                Part::Open(name) => {
+                    if let Some(open) = checker.open(name) {
+                        let stretches = stretches(open.pack.length_bytes(), &open.plan);
+                        let open = Arc::new(open);
+                        queue.add(
+                            stretches.into_iter().map(|part| Part::Read(Arc::clone(&open), part)),
+                        );
+                    }
+                }
+                Part::Read(open, stretch) => checker.read(&open, &stretch),
             }
-            checker.check(*name);
+            queue.done();
         }
         checker.tally
     };
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
-        let threads = context.options.workers.clamp(1, names.len().max(1));
+        let threads = context.options.workers.max(1);
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         for thread in threads {
             match thread.join() {
@@ -98,12 +154,13 @@ pub(super) fn check(context: &Context<'_>, names: &BTreeSet<Id>) -> Tally {
 
 struct Checker<'a> {
     context: &'a Context<'a>,
-    decompressor: Decompressor,
+    reader: FrameReader,
     tally: Tally,
 }
 
 impl Checker<'_> {
-    fn check(&mut self, name: Id) {
+    /// Checks a pack but for its frames; the pack, if those are to be read.
+    fn open(&mut self, name: Id) -> Option<OpenPack> {
         let Context { backend, findings, segments, condemned, options, .. } = *self.context;
         let file = format!("packs/{name}.pack");
         let covers = segments.covers(&name);
@@ -114,12 +171,13 @@ impl Checker<'_> {
             {
                 // Deleted by a prune since it was listed, or as a prune had announced.
                 segments.give_up(covers);
-                return;
+                return None;
             }
             Err(error) => {
                 let code = if error.is_missing() { "missing_pack" } else { "damaged_pack" };
                 let number = findings.add(Finding::damage(code, with_causes(&error)).file(file));
-                return self.lose(name, number);
+                self.lose(name, number);
+                return None;
             }
         };
         let length = pack.length_bytes();
@@ -134,34 +192,48 @@ impl Checker<'_> {
             let message = "a prune has announced that it will delete it";
             findings.add(Finding::note("condemned_pack", message).file(&file));
         }
-        let (plan, finding) = match self.plan(name, &file, &*pack) {
-            Ok(plan) => (plan, None),
+        let (plan, listing, found) = match self.plan(name, &file, &*pack) {
+            Ok((frames, listing)) => {
+                self.tally.count(frames.iter().map(|frame| frame.objects.len()));
+                self.tally.deltas.extend(frames.iter().flat_map(Delta::of_record));
+                if options.depth == Depth::Structure {
+                    for frame in &frames {
+                        let objects = frame.objects.iter();
+                        objects.for_each(|object| self.keep(&frame.place, object, listing));
+                    }
+                    return None;
+                }
+                (frames.iter().map(Planned::from).collect(), listing, None)
+            }
             Err(message) => {
                 let finding = Finding::damage("damaged_pack", message).file(&file);
-                (self.plan_from_index(name), Some(findings.add(finding)))
+                let plan = self.plan_from_index(name);
+                self.tally.count(plan.iter().map(|frame| frame.objects.len()));
+                self.tally.deltas.extend(plan.iter().flat_map(Delta::of_frame));
+                let is_listed = !covers.is_empty();
+                let listing = if is_listed { Listing::Doubtful } else { Listing::Nowhere };
+                (plan, listing, Some(findings.add(finding)))
             }
         };
-        self.tally.frames += plan.len() as u64;
-        self.tally.objects += plan.iter().map(|frame| frame.objects.len() as u64).sum::<u64>();
-        self.tally.deltas.extend(plan.iter().flat_map(Delta::of_frame));
-        if options.depth == Depth::ReadData || finding.is_some() {
-            self.read(name, &file, &*pack, &plan, finding);
-        } else {
-            for frame in &plan {
-                for (_, object) in &frame.objects {
-                    self.keep(&frame.place, object, !covers.is_empty());
-                }
-            }
+        self.tally.bytes_read += length;
+        let waiting = stretches(length, &plan).len();
+        let hash = Mutex::new(Hashing { hash: FileHash::new(length), waiting });
+        Some(OpenPack { name, file, pack, plan, found, listing, hash })
+    }
+
+    fn keep(&mut self, place: &FramePlace, object: &FrameObject, listing: Listing) {
+        if listing != Listing::Marked {
+            let is_indexed = listing != Listing::Nowhere;
+            let copy = Copy::new(object.id, object.kind, object.is_list, is_indexed);
+            let is_delta = place.codec == Codec::Delta;
+            self.tally.copies.push(if is_delta { copy.delta() } else { copy });
         }
     }
 
-    fn keep(&mut self, frame: &FramePlace, object: &FrameObject, is_indexed: bool) {
-        let copy = Copy::new(object.id, object.kind, object.is_list, is_indexed);
-        let is_delta = frame.codec == Codec::Delta;
-        self.tally.copies.push(if is_delta { copy.delta() } else { copy });
-    }
-
-    fn lose_object(&mut self, object: &FrameObject, number: Number) {
+    fn lose_object(&mut self, name: &Id, place: &FramePlace, object: &FrameObject, number: Number) {
+        for cover in self.context.segments.covers(name) {
+            self.context.marks.lose(cover, &object.id, place.offset);
+        }
         self.tally.copies.push(Copy::unusable(object.id, object.kind));
         self.context.findings.blame(number, object.id, object.kind);
     }
@@ -170,18 +242,18 @@ impl Checker<'_> {
     fn lose(&mut self, name: Id, number: Number) {
         for frame in self.plan_from_index(name) {
             for (_, object) in &frame.objects {
-                self.lose_object(object, number);
+                self.lose_object(&name, &frame.place, object, number);
             }
         }
     }
 
-    /// What the footer says, if it can be believed; else why not.
+    /// What the footer says, if it can be believed, and whether indexes do too; else why not.
     fn plan(
         &mut self,
         name: Id,
         file: &str,
         pack: &dyn RandomRead,
-    ) -> Result<Vec<Planned>, String> {
+    ) -> Result<(Vec<FrameRecord>, Listing), String> {
         let (segments, findings) = (self.context.segments, self.context.findings);
         let covers = segments.covers(&name);
         let length = pack.length_bytes();
@@ -192,8 +264,10 @@ impl Checker<'_> {
             // The file is named by the finding already.
             std::error::Error::source(&error).map_or_else(|| with_causes(&error), with_causes)
         })?;
-        let differing: Vec<_> =
-            covers.iter().filter(|cover| !segments.agrees(cover, &frames)).collect();
+        let differing: Vec<_> = covers
+            .iter()
+            .filter(|cover| !segments.agrees(cover, &frames, self.context.marks))
+            .collect();
         if !differing.is_empty() {
             // Both are whole, each for itself: the name tells which of them is wrong.
             self.tally.bytes_read += length;
@@ -202,12 +276,17 @@ impl Checker<'_> {
                 return Err("its bytes are not those of its name".to_owned());
             }
         }
+        let listing = match (covers.is_empty(), differing.is_empty()) {
+            (true, _) => Listing::Nowhere,
+            (false, false) => Listing::Doubtful,
+            (false, true) => Listing::Marked,
+        };
         for cover in differing {
             segments.give_up(std::slice::from_ref(cover));
             let message = format!("it does not say where {file} holds its objects");
             findings.add(Finding::damage("damaged_index", message).file(segments.file(cover)));
         }
-        Ok(frames.iter().map(Planned::from).collect())
+        Ok((frames, listing))
     }
 
     fn plan_from_index(&self, name: Id) -> Vec<Planned> {
@@ -229,30 +308,27 @@ impl Checker<'_> {
         frames.into_values().collect()
     }
 
-    fn read(
-        &mut self,
-        name: Id,
-        file: &str,
-        pack: &dyn RandomRead,
-        plan: &[Planned],
-        found: Option<Number>,
-    ) {
-        let context = self.context;
-        let is_indexed = !context.segments.covers(&name).is_empty();
-        let mut decompressor = std::mem::take(&mut self.decompressor);
-        let mut frames = Frames { checker: self, file, is_indexed };
-        let store = context.store;
+    /// Reads a stretch of a pack, and says what is wrong with the whole once it is the last.
+    fn read(&mut self, open: &OpenPack, stretch: &Stretch) {
+        let mut reader = std::mem::take(&mut self.reader);
+        let store = self.context.store;
         let bases = |base: &Base| store.load_base(base).map(Some);
-        let hash = read_planned(pack, plan, &mut decompressor, &bases, &mut frames);
-        self.decompressor = decompressor;
-        self.tally.bytes_read += pack.length_bytes();
-        let message = match hash {
-            Ok(hash) if hash == name => return,
+        let mut frames = Frames { checker: self, open };
+        let values = reader.read((&*open.pack, &open.plan), stretch, &bases, &mut frames);
+        self.reader = reader;
+        let mut hashing = open.hash.lock().unwrap_or_else(PoisonError::into_inner);
+        hashing.hash.add(stretch.pieces.start, values);
+        hashing.waiting = hashing.waiting.saturating_sub(1);
+        if hashing.waiting > 0 {
+            return;
+        }
+        let message = match std::mem::replace(&mut hashing.hash, FileHash::new(0)).finish() {
+            Ok(hash) if hash == open.name => return,
             Ok(_) => "its bytes are not those of its name".to_owned(),
             Err(error) => with_causes(&error),
         };
-        if found.is_none() {
-            let finding = Finding::damage("damaged_pack", message).file(file);
+        if open.found.is_none() {
+            let finding = Finding::damage("damaged_pack", message).file(&open.file);
             self.context.findings.add(finding);
         }
     }
@@ -261,8 +337,7 @@ impl Checker<'_> {
 /// What becomes of the frames of one pack.
 struct Frames<'c, 'a> {
     checker: &'c mut Checker<'a>,
-    file: &'c str,
-    is_indexed: bool,
+    open: &'c OpenPack,
 }
 
 impl Visitor for Frames<'_, '_> {
@@ -270,20 +345,22 @@ impl Visitor for Frames<'_, '_> {
         self.checker.context.findings.monitor.bytes(count);
     }
 
-    fn object(&mut self, frame: &FramePlace, object: &FrameObject, proved: Result<u64, String>) {
-        let Err(message) = proved else { return self.checker.keep(frame, object, self.is_indexed) };
+    fn object(&mut self, place: &FramePlace, object: &FrameObject, proved: Result<u64, String>) {
+        let Err(message) = proved else {
+            return self.checker.keep(place, object, self.open.listing);
+        };
         let finding = Finding::damage("damaged_object", message);
-        let finding = finding.file(self.file).object(object.id, object.kind);
+        let finding = finding.file(&self.open.file).object(object.id, object.kind);
         let number = self.checker.context.findings.add(finding);
-        self.checker.lose_object(object, number);
+        self.checker.lose_object(&self.open.name, place, object, number);
     }
 
     fn lost(&mut self, frame: &Planned, _: u64, reason: String) {
         let message = format!("frame at byte {}: {reason}", frame.place.offset);
-        let finding = Finding::damage("damaged_frame", message).file(self.file);
+        let finding = Finding::damage("damaged_frame", message).file(&self.open.file);
         let number = self.checker.context.findings.add(finding);
         for (_, object) in &frame.objects {
-            self.checker.lose_object(object, number);
+            self.checker.lose_object(&self.open.name, &frame.place, object, number);
         }
     }
 }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::cursor::Cursor;
 use super::report::{Finding, Findings};
+use super::table::Marks;
 use crate::backend::{Backend, BackendError, Mapped};
 use crate::base::id::Id;
 use crate::format::index::{Index, Place};
@@ -35,8 +37,9 @@ pub(super) struct Segment {
 /// That a segment covers a pack.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cover {
-    segment: usize,
-    number: u32,
+    pub(super) segment: usize,
+    /// The number of the pack there.
+    pub(super) number: u32,
     /// The pack's bytes, as the segment says.
     pub(super) pack_bytes: u64,
 }
@@ -119,13 +122,12 @@ impl Segments {
 
     fn add(&mut self, file: String, bytes: Mapped) {
         let number = self.list.len();
-        if let Ok(index) = Index::open(&bytes) {
-            for pack in 0..index.pack_count() {
-                let Ok(record) = index.pack(pack) else { continue };
-                let pack_bytes = record.length_bytes;
-                let cover = Cover { segment: number, number: pack, pack_bytes };
-                self.covers.entry(record.name).or_default().push(cover);
-            }
+        let Ok(index) = Index::open(&bytes) else { return };
+        for pack in 0..index.pack_count() {
+            let Ok(record) = index.pack(pack) else { continue };
+            let pack_bytes = record.length_bytes;
+            let cover = Cover { segment: number, number: pack, pack_bytes };
+            self.covers.entry(record.name).or_default().push(cover);
         }
         self.list.push(Segment {
             file,
@@ -139,6 +141,11 @@ impl Segments {
     /// Sound segments.
     pub(super) fn count(&self) -> u64 {
         self.list.len() as u64
+    }
+
+    /// Their tables, in the order by which covers number them.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = Index<'_>> {
+        self.list.iter().filter_map(|segment| Index::open(&segment.bytes).ok())
     }
 
     /// Names of all packs that are covered.
@@ -156,32 +163,39 @@ impl Segments {
         Some((segment, Index::open(&segment.bytes).ok()?))
     }
 
-    /// Whether a segment has exactly the objects of this footer for the pack, as far as they go.
-    pub(super) fn agrees(&self, cover: &Cover, frames: &[FrameRecord]) -> bool {
+    /// Whether a segment has exactly the objects of this footer for the pack, as far as they go;
+    /// those are marked as usable.
+    pub(super) fn agrees(&self, cover: &Cover, frames: &[FrameRecord], marks: &Marks<'_>) -> bool {
         let Some((segment, index)) = self.index(cover) else { return false };
-        let mut places = Vec::new();
-        for frame in frames {
-            for (number, (offset, object)) in frame.object_offsets().enumerate() {
-                let expected = Place {
-                    pack: cover.number,
-                    frame: frame.place,
-                    offset,
-                    length: object.length,
-                    kind: object.kind,
-                    is_list: object.is_list,
-                    base: frame.base(number),
-                };
-                let mut numbers = index.find(&object.id);
-                if !numbers.any(|number| index.place(number) == Ok(expected)) {
-                    return false;
-                }
-                places.push((object.id, frame.place.offset, offset));
-            }
+        let mut objects: Vec<_> = frames
+            .iter()
+            .flat_map(|frame| {
+                let objects = frame.object_offsets().enumerate();
+                objects.map(move |(number, (offset, object))| {
+                    (object.id.head(), &frame.place, frame.base(number), offset, object)
+                })
+            })
+            .collect();
+        // In the order of the index, so that what one look-up fetches serves the next.
+        objects.sort_unstable_by_key(|(head, ..)| *head);
+        let (mut confirmed, mut cursor) = (0, Cursor::new(index, objects.len()));
+        for (_, place, base, offset, object) in objects {
+            let expected = Place {
+                pack: cover.number,
+                frame: *place,
+                offset,
+                length: object.length,
+                kind: object.kind,
+                is_list: object.is_list,
+                base,
+            };
+            let mut numbers = cursor.find(&object.id);
+            let number = numbers.find(|number| index.place(*number) == Ok(expected));
+            let Some(number) = number else { return false };
+            // An index names an empty object that stands twice in a frame once.
+            confirmed += u64::from(marks.keep(cover, number));
         }
-        // An index names an empty object that stands twice in a frame once.
-        places.sort_unstable();
-        places.dedup();
-        segment.confirmed.fetch_add(places.len() as u64, Ordering::Relaxed);
+        segment.confirmed.fetch_add(confirmed, Ordering::Relaxed);
         true
     }
 

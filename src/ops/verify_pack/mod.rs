@@ -7,17 +7,17 @@ pub(in crate::ops) mod deltas;
 pub(in crate::ops) mod frames;
 pub(in crate::ops) mod scan;
 pub(in crate::ops) mod stream;
+pub(in crate::ops) mod window;
 
 use std::io;
 
 use self::deltas::Bases;
-use self::frames::{Planned, Visitor, read_planned};
+use self::frames::{FrameReader, Planned, Visitor, read_planned};
 use self::scan::{Scanned, Scanner};
 use self::stream::hash_file;
 use super::with_causes;
 use crate::backend::RandomRead;
 use crate::base::id::Id;
-use crate::format::compress::Decompressor;
 use crate::format::delta::Base;
 use crate::format::pack::{FrameObject, FramePlace, PackClass, TRAILER_BYTES};
 use crate::store::{ReadError, Store, read_frames, read_header, read_trailer};
@@ -99,7 +99,8 @@ impl PackReport {
 /// Takes each object of a pack as it is verified.
 pub type EachObject<'e> = dyn FnMut(&PackedObject<'_>) -> io::Result<()> + 'e;
 
-/// Verifies a pack that should have this name. Bases are looked for in `store`. What is wrong with it is in the report.
+/// Verifies a pack that should have this name. Bases are looked for in `store`. What is wrong with it
+/// is in the report.
 ///
 /// # Errors
 ///
@@ -148,7 +149,7 @@ impl Verifier<'_, '_> {
         }
         let hash = if let Some(plan) = self.plan(pack) {
             self.report.frames = plan.len() as u64;
-            read_planned(pack, &plan, &mut Decompressor::default(), bases, self)
+            read_planned(pack, &plan, &mut FrameReader::default(), bases, self)
         } else {
             self.scan(pack, bases);
             hash_file(pack).map(Id::from_bytes)
