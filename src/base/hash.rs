@@ -32,12 +32,23 @@ pub fn plain(bytes: &[u8]) -> [u8; 32] {
 ///
 /// Source: the BLAKE3 paper, section 2.4, and `blake3::hazmat`.
 pub fn piece_value(kind: Kind, number: u64, bytes: &[u8]) -> ChainingValue {
+    piece_value_of(kind, number, [bytes])
+}
+
+/// As [`piece_value`], of a piece whose bytes lie in several places.
+pub fn piece_value_of<'a>(
+    kind: Kind,
+    number: u64,
+    parts: impl IntoIterator<Item = &'a [u8]>,
+) -> ChainingValue {
     let mut hasher = match kind.id_context() {
         None => blake3::Hasher::new(),
         Some(context) => blake3::Hasher::new_derive_key(context),
     };
     hasher.set_input_offset(number * PIECE_BYTES as u64);
-    hasher.update(bytes);
+    for part in parts {
+        hasher.update(part);
+    }
     hasher.finalize_non_root()
 }
 

@@ -56,10 +56,6 @@ impl Found {
     }
 }
 
-/// A key by which objects that are stored side by side sort side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Locality(Id, u64, u32);
-
 impl Store {
     /// What is known of an object; `None` if it is not stored.
     ///
@@ -139,10 +135,9 @@ impl Store {
         is_there
     }
 
-    /// Where the object is stored, as a key to sort by; `None` if it is loose or absent.
-    pub fn locality(&self, id: &Id) -> Option<Locality> {
-        let (pack, place) = self.segments.first_place(id)?;
-        Some(Locality(pack.name, place.frame.offset, place.offset))
+    /// The place in a pack where a look-up finds the object first; `None` if it is loose or absent.
+    pub fn first_place(&self, id: &Id) -> Option<PackPlace> {
+        self.segments.first_place(id).map(|(pack, place)| PackPlace { pack, place })
     }
 
     /// The bytes of the object itself, also where a list is stored; reads that list.

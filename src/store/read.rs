@@ -28,8 +28,8 @@ use crate::format::list::{
 /// The bytes of a whole object, inside the frame that holds it or by themselves.
 #[derive(Debug, Clone)]
 pub struct ObjectBytes {
-    frame: Arc<Vec<u8>>,
-    range: Range<usize>,
+    pub(super) frame: Arc<Vec<u8>>,
+    pub(super) range: Range<usize>,
 }
 
 impl ObjectBytes {
@@ -290,15 +290,15 @@ fn check(
 }
 
 /// Reads one long object by its list.
-struct LongReader<'a> {
-    store: &'a Store,
-    id: Id,
-    kind: Kind,
-    list: &'a List,
+pub(super) struct LongReader<'a> {
+    pub(super) store: &'a Store,
+    pub(super) id: Id,
+    pub(super) kind: Kind,
+    pub(super) list: &'a List,
 }
 
 impl LongReader<'_> {
-    fn damaged(&self, what: &'static str) -> ReadError {
+    pub(super) fn damaged(&self, what: &'static str) -> ReadError {
         let source = DecodeError { what, offset: 0 };
         ReadError::Damaged { id: self.id, kind: self.kind, file: "its list".into(), source }
     }
@@ -407,14 +407,14 @@ impl Pieces<'_, '_, '_> {
 }
 
 /// The chaining values of a list, page by page.
-struct Values<'a> {
+pub(super) struct Values<'a> {
     reader: &'a LongReader<'a>,
     next_page: usize,
     page: std::vec::IntoIter<ChainingValue>,
 }
 
 impl<'a> Values<'a> {
-    fn new(reader: &'a LongReader<'_>) -> Self {
+    pub(super) fn new(reader: &'a LongReader<'_>) -> Self {
         let page = match &reader.list.values {
             Section::Inline(values) => values.clone().into_iter(),
             Section::Paged(_) => Vec::new().into_iter(),
@@ -422,7 +422,7 @@ impl<'a> Values<'a> {
         Self { reader, next_page: 0, page }
     }
 
-    fn next(&mut self) -> Result<ChainingValue, ReadError> {
+    pub(super) fn next(&mut self) -> Result<ChainingValue, ReadError> {
         if let Some(value) = self.page.next() {
             return Ok(value);
         }

@@ -44,12 +44,16 @@ struct Shared {
     bare: AtomicBool,
     /// Whether new objects in it get an ACL; asked when first needed.
     default_acl: OnceLock<bool>,
+    /// Whether files are made without a name here, as far as is known.
+    unnamed_files: AtomicBool,
 }
 
 impl TargetDirectory {
     pub(super) fn existing(descriptor: OwnedFd, location: Arc<Location>, writer: Writer) -> Self {
         let (bare, default_acl) = (AtomicBool::new(false), OnceLock::new());
-        Self { shared: Arc::new(Shared { descriptor, location, writer, bare, default_acl }) }
+        let unnamed_files = AtomicBool::new(writer.links_descriptors);
+        let shared = Shared { descriptor, location, writer, bare, default_acl, unnamed_files };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Opens the directory `name`.
@@ -223,6 +227,14 @@ impl TargetDirectory {
 
     pub(super) fn writer(&self) -> Writer {
         self.shared.writer
+    }
+
+    pub(super) fn makes_unnamed_files(&self) -> bool {
+        self.shared.unnamed_files.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give_up_unnamed_files(&self) {
+        self.shared.unnamed_files.store(false, Ordering::Relaxed);
     }
 
     /// Whether new objects in the directory get an ACL that nobody asked for.

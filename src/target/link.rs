@@ -5,12 +5,12 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, CWD, linkat};
+use rustix::fs::{AtFlags, linkat};
 
 use super::directory::TargetDirectory;
 use super::error::TargetError;
+use super::file::link_descriptor;
 use super::temporary::{Overwrite, Temporary};
-use crate::os::object::proc_path;
 use crate::os::{FileIdentity, FileKind, status_at, status_of};
 
 /// What gets another name.
@@ -57,12 +57,7 @@ impl TargetDirectory {
             return Ok(());
         }
         let (temporary, ()) = Temporary::make(self, name, |temporary| match *source {
-            LinkSource::Descriptor(fd) => {
-                // The first way needs a capability before Linux 6.10, the second /proc.
-                linkat(fd, c"", self, temporary, AtFlags::EMPTY_PATH).or_else(|_| {
-                    linkat(CWD, proc_path(fd), self, temporary, AtFlags::SYMLINK_FOLLOW)
-                })
-            }
+            LinkSource::Descriptor(fd) => link_descriptor(fd, self, temporary.as_bytes()),
             LinkSource::Name { directory, name, .. } => {
                 linkat(directory, name, self, temporary, AtFlags::empty())
             }

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{Access, CWD, Mode, OFlags, ResolveFlags, access, openat, openat2};
 use rustix::io::Errno;
 
 use super::directory::{DIRECTORY_FLAGS, TargetDirectory, not_a_directory};
@@ -23,11 +23,16 @@ const PATH_BYTES_MAX: usize = 4095;
 pub(super) struct Writer {
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// Whether an open file without a name can be given one.
+    pub(super) links_descriptors: bool,
 }
 
 impl Writer {
     pub(super) fn current() -> Self {
-        Self { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        // Without /proc it takes a capability, or Linux 6.10.
+        let links_descriptors = access(c"/proc/self/fd", Access::EXEC_OK).is_ok();
+        Self { uid: uid.as_raw(), gid: gid.as_raw(), links_descriptors }
     }
 
     pub(super) fn is_root(self) -> bool {
@@ -74,19 +79,23 @@ impl TargetRoot {
         let Some(parts) = parts else {
             return Err(TargetError::UnsafePath { path: printable(path) });
         };
-        let mut opened = open_beneath(&self.descriptor, b".")
-            .map_err(|error| open_error(&self.location, b"", error))?;
+        let mut opened: Option<OwnedFd> = None;
         let mut at = 0;
-        while at < parts.len() {
+        loop {
             let segment = segment(&parts[at..]);
             let through = at + segment.len();
-            opened = open_beneath(&opened, &segment.join(&b'/')).map_err(|error| {
+            let path = if segment.is_empty() { b".".to_vec() } else { segment.join(&b'/') };
+            let next = open_beneath(opened.as_ref().unwrap_or(&self.descriptor), &path);
+            let next = next.map_err(|error| {
                 open_error(&self.location, &parts[..through].join(&b'/'), error)
             })?;
+            if through == parts.len() {
+                let location = self.location.child(&parts.join(&b'/'));
+                return Ok(TargetDirectory::existing(next, location, self.writer));
+            }
+            opened = Some(next);
             at = through;
         }
-        let location = self.location.child(&parts.join(&b'/'));
-        Ok(TargetDirectory::existing(opened, location, self.writer))
     }
 }
 

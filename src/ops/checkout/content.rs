@@ -1,59 +1,26 @@
 //! The bytes of one file: written with holes where there are zeros, or compared with what is there.
 
 use std::fs::File;
-use std::io;
 
-use super::Checkout;
-use super::files::FileError;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::{HOLE_ALIGN_BYTES, HOLE_BYTES_MIN};
 use crate::format::chunker::is_zero;
-use crate::format::codec::DecodeError;
-use crate::store::{HashOnly, ReadError, Span, put_stream};
-use crate::target::NewFile;
+use crate::store::{HashOnly, put_stream};
+use crate::target::{NewFile, TargetError};
 
-/// Writes the blob to the file, whose length it must have.
-pub(super) fn write_content(
-    checkout: &Checkout<'_>,
-    file: &NewFile,
-    id: &Id,
-    size_bytes: u64,
-) -> Result<(), FileError> {
-    let stored = checkout.store.load(id, Kind::Blob)?;
-    if stored.length_bytes() != size_bytes {
-        let what = "a file of another length than its tree says";
-        let source = DecodeError { what, offset: 0 };
-        let file = "the repository".to_owned();
-        return Err(ReadError::Damaged { id: *id, kind: Kind::Blob, file, source }.into());
+/// Writes all bytes of a file, but long runs of zeros.
+pub(super) fn write_whole(file: &NewFile, bytes: &[u8]) -> Result<(), TargetError> {
+    if (bytes.len() as u64) < HOLE_BYTES_MIN {
+        return file.write_at(0, bytes);
     }
-    let mut at = 0;
-    checkout.store.stream_stored(id, Kind::Blob, &stored, &mut |span| {
-        match span {
-            Span::Zeros(count) => at += count,
-            Span::Bytes(bytes) => {
-                for (offset, data) in without_holes(bytes) {
-                    file.write_at(at + offset as u64, data).map_err(io_error)?;
-                }
-                at += bytes.len() as u64;
-                checkout.monitor.bytes(bytes.len() as u64);
-            }
-        }
-        Ok(())
-    })?;
+    let mut end = 0;
+    for (offset, part) in without_holes(bytes) {
+        file.write_at(offset as u64, part)?;
+        end = offset + part.len();
+    }
     // Holes at the end are not written, only counted in the length.
-    if size_bytes >= HOLE_BYTES_MIN {
-        file.set_length(size_bytes)?;
-    }
-    Ok(())
-}
-
-/// Keeps what matters of a target's error in passing it through a reader of objects.
-fn io_error(error: crate::target::TargetError) -> io::Error {
-    match error {
-        crate::target::TargetError::NoSpace { .. } => io::ErrorKind::StorageFull.into(),
-        other => io::Error::other(other),
-    }
+    if end < bytes.len() { file.set_length(bytes.len() as u64) } else { Ok(()) }
 }
 
 /// The parts of `bytes` between long runs of zero bytes. `bytes` begins at a multiple of 4 KiB in

@@ -1,122 +1,41 @@
-//! Writing a batch of files, those that share a frame one after the other.
+//! Writing the files of a job.
 //!
 //! Invariant: a file that holds the wanted bytes is not written; one that differs is replaced in one
 //! step, after all of its new bytes were proved.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::ErrorKind;
+use std::sync::{Arc, PoisonError};
 
-use super::content::{holds, write_content};
+use super::content::{holds, write_whole};
+use super::long::{SHARED_BYTES_MIN, is_cancelled, write_long};
+use super::plan::{FileDirectory, FileTask, Job, PackFrame, Spot};
 use super::{Checkout, CheckoutError, LoadedXattrs, Origin};
+use crate::base::hash::object_id;
 use crate::base::id::Id;
+use crate::base::kind::Kind;
 use crate::base::monitor::Action;
-use crate::base::path::{join, split_last};
-use crate::format::tree::{Entry, Node};
+use crate::base::path::split_last;
+use crate::format::codec::DecodeError;
+use crate::format::tree::Node;
 use crate::os::{FileKind, Status};
-use crate::store::{Locality, ReadError};
+use crate::store::{ReadError, Stored};
 use crate::target::{Overwrite, TargetDirectory, TargetError};
 
-/// A file to be written.
-#[derive(Debug)]
-pub(super) struct FileTask {
-    pub(super) directory: Arc<[u8]>,
-    pub(super) entry: Entry,
-    /// The group of links that it is the first of.
-    pub(super) group: Option<usize>,
+/// One thread that writes files.
+pub(super) struct Writer<'c, 'a> {
+    checkout: &'c Checkout<'a>,
+    /// The directory that it wrote to last.
+    open: Option<(Arc<FileDirectory>, TargetDirectory)>,
+    frame: Option<Frame>,
+    path: Vec<u8>,
 }
 
-/// Files that a worker takes at a time; they share a frame or two.
-const RUN_FILES: usize = 32;
-
-pub(super) fn write(checkout: &Checkout<'_>, tasks: Vec<FileTask>) -> Result<(), CheckoutError> {
-    let mut planned: Vec<(Option<Locality>, FileTask)> = tasks
-        .into_iter()
-        .map(|task| {
-            let locality = match &task.entry.node {
-                Node::File { id, .. } => checkout.store.locality(id),
-                _ => None,
-            };
-            (locality, task)
-        })
-        .collect();
-    planned.sort_by_key(|(a, _)| *a);
-    let runs: Vec<&[(Option<Locality>, FileTask)]> = planned.chunks(RUN_FILES).collect();
-    let next = AtomicUsize::new(0);
-    let is_stopped = AtomicBool::new(false);
-    let failure = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..checkout.request.workers.max(1).min(runs.len()) {
-            scope.spawn(|| {
-                let mut open = OpenDirectory::default();
-                while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    for (_, task) in *run {
-                        if is_stopped.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        if let Err(error) = one(checkout, task, &mut open) {
-                            is_stopped.store(true, Ordering::Relaxed);
-                            let mut failure =
-                                failure.lock().unwrap_or_else(PoisonError::into_inner);
-                            failure.get_or_insert(error);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
-}
-
-/// The directory that a worker wrote to last.
-#[derive(Default)]
-struct OpenDirectory(Option<(Arc<[u8]>, TargetDirectory)>);
-
-impl OpenDirectory {
-    fn get(
-        &mut self,
-        checkout: &Checkout<'_>,
-        path: &Arc<[u8]>,
-    ) -> Result<TargetDirectory, TargetError> {
-        if let Some((open, directory)) = &self.0
-            && open == path
-        {
-            return Ok(directory.clone());
-        }
-        let directory = checkout.root.open_directory(path)?;
-        self.0 = Some((Arc::clone(path), directory.clone()));
-        Ok(directory)
-    }
-}
-
-fn one(
-    checkout: &Checkout<'_>,
-    task: &FileTask,
-    open: &mut OpenDirectory,
-) -> Result<(), CheckoutError> {
-    if checkout.monitor.is_cancelled() {
-        return Err(CheckoutError::Cancelled);
-    }
-    let Node::File { size_bytes, id } = task.entry.node else { return Ok(()) };
-    let path = join(&task.directory, &task.entry.name);
-    let outcome = open
-        .get(checkout, &task.directory)
-        .map_err(FileError::Target)
-        .and_then(|directory| restore(checkout, task, &directory, &path, (&id, size_bytes)));
-    match outcome {
-        Ok(action) => checkout.done(action, &path, size_bytes),
-        Err(FileError::Target(error)) => checkout.target_failed(&path, error)?,
-        Err(FileError::Read(ReadError::Sink(error)))
-            if error.kind() == std::io::ErrorKind::StorageFull =>
-        {
-            let path = String::from_utf8_lossy(&path).into_owned();
-            return Err(TargetError::NoSpace { path, source: error }.into());
-        }
-        Err(FileError::Read(error)) => checkout.read_failed(&path, &error),
-    }
-    Ok(())
+/// The decoded frame of a job; without bytes if it cannot be read.
+struct Frame {
+    key: PackFrame,
+    bytes: Option<Vec<u8>>,
+    /// The object that was found to be the one of the id.
+    proved: Option<(Spot, Id)>,
 }
 
 pub(super) enum FileError {
@@ -136,42 +55,176 @@ impl From<ReadError> for FileError {
     }
 }
 
-fn restore(
-    checkout: &Checkout<'_>,
-    task: &FileTask,
-    directory: &TargetDirectory,
-    path: &[u8],
-    (id, size_bytes): (&Id, u64),
-) -> Result<Action, FileError> {
-    let name = &task.entry.name;
-    let metadata = &task.entry.metadata;
-    let status = directory.status(name)?;
-    let xattrs = LoadedXattrs::load(checkout.store, &metadata.xattrs)?;
-    if let Some(status) = status.filter(|status| may_be_kept(checkout, task, status, size_bytes)) {
-        let (file, now) = directory.open_file_for_reading(name)?;
-        if now.is_same_object(&status) && holds(&file, id, size_bytes) {
-            let not_kept =
-                xattrs.with(metadata, |wanted| directory.apply_to_file(name, &file, wanted))?;
-            checkout.not_kept(path, not_kept);
-            note_origin(checkout, task, status.identity());
-            let same = status.mtime == metadata.mtime
-                && status.mode == metadata.mode
-                && (status.uid, status.gid) == (metadata.uid, metadata.gid);
-            return Ok(if same { Action::Unchanged } else { Action::Changed });
+/// What became of a file: done, or left for all threads together.
+enum Outcome {
+    Done(Action),
+    Later,
+}
+
+impl<'c, 'a> Writer<'c, 'a> {
+    pub(super) fn new(checkout: &'c Checkout<'a>) -> Self {
+        Self { checkout, open: None, frame: None, path: Vec::new() }
+    }
+
+    /// Writes the files of a job.
+    ///
+    /// # Errors
+    ///
+    /// The target is full; the user interrupted it. Other failures are told and counted.
+    pub(super) fn run(&mut self, job: Job) -> Result<(), CheckoutError> {
+        for (spot, task) in job.files {
+            let place = job.frame.map(|frame| (frame, spot));
+            if let Some(later) = self.write(place, task, 1)? {
+                let mut long = self.checkout.long.lock().unwrap_or_else(PoisonError::into_inner);
+                long.push(later);
+            }
         }
+        Ok(())
     }
-    if status.is_some() && checkout.request.overwrite == Overwrite::Never {
-        return Err(
-            TargetError::Occupied { path: String::from_utf8_lossy(path).into_owned() }.into()
-        );
+
+    /// Writes one file with this many threads; gives it back if it is worth more than one.
+    pub(super) fn write(
+        &mut self,
+        place: Option<(PackFrame, Spot)>,
+        task: FileTask,
+        workers: usize,
+    ) -> Result<Option<FileTask>, CheckoutError> {
+        let checkout = self.checkout;
+        if checkout.monitor.is_cancelled() {
+            return Err(CheckoutError::Cancelled);
+        }
+        let Node::File { size_bytes, id } = task.entry.node else { return Ok(None) };
+        self.path.clear();
+        self.path.extend_from_slice(&task.directory.path);
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(&task.entry.name);
+        match self.restore(place, &task, (&id, size_bytes), workers) {
+            Ok(Outcome::Later) => return Ok(Some(task)),
+            Ok(Outcome::Done(action)) => checkout.done(action, &self.path, size_bytes),
+            Err(error) if is_cancelled(checkout, &error) => return Err(CheckoutError::Cancelled),
+            Err(FileError::Target(error)) => checkout.target_failed(&self.path, error)?,
+            Err(FileError::Read(ReadError::Sink(source)))
+                if source.kind() == ErrorKind::StorageFull =>
+            {
+                let path = String::from_utf8_lossy(&self.path).into_owned();
+                return Err(TargetError::NoSpace { path, source }.into());
+            }
+            Err(FileError::Read(error)) => checkout.read_failed(&self.path, &error),
+        }
+        Ok(None)
     }
-    let file = directory.create_file(name)?;
-    write_content(checkout, &file, id, size_bytes)?;
-    let overwrite = checkout.request.overwrite;
-    let finished = xattrs.with(metadata, |wanted| file.finish(wanted, overwrite))?;
-    checkout.not_kept(path, finished.not_kept);
-    note_origin(checkout, task, finished.identity);
-    Ok(if status.is_some() { Action::Changed } else { Action::New })
+
+    fn directory(&mut self, wanted: &Arc<FileDirectory>) -> Result<TargetDirectory, TargetError> {
+        if let Some((open, directory)) = &self.open
+            && Arc::ptr_eq(open, wanted)
+        {
+            return Ok(directory.clone());
+        }
+        let directory = self.checkout.root.open_directory(&wanted.path)?;
+        self.open = Some((Arc::clone(wanted), directory.clone()));
+        Ok(directory)
+    }
+
+    fn restore(
+        &mut self,
+        place: Option<(PackFrame, Spot)>,
+        task: &FileTask,
+        (id, size_bytes): (&Id, u64),
+        workers: usize,
+    ) -> Result<Outcome, FileError> {
+        let checkout = self.checkout;
+        let name = &task.entry.name;
+        let metadata = &task.entry.metadata;
+        let directory = self.directory(&task.directory)?;
+        let status = if task.directory.is_new { None } else { directory.status(name)? };
+        let xattrs = LoadedXattrs::load(checkout.store, &metadata.xattrs)?;
+        if let Some(status) =
+            status.filter(|status| may_be_kept(checkout, task, status, size_bytes))
+        {
+            let (file, now) = directory.open_file_for_reading(name)?;
+            if now.is_same_object(&status) && holds(&file, id, size_bytes) {
+                let not_kept =
+                    xattrs.with(metadata, |wanted| directory.apply_to_file(name, &file, wanted))?;
+                checkout.not_kept(&self.path, not_kept);
+                note_origin(checkout, task, status.identity());
+                let same = status.mtime == metadata.mtime
+                    && status.mode == metadata.mode
+                    && (status.uid, status.gid) == (metadata.uid, metadata.gid);
+                return Ok(Outcome::Done(if same { Action::Unchanged } else { Action::Changed }));
+            }
+        }
+        let overwrite = checkout.request.overwrite;
+        if status.is_some() && overwrite == Overwrite::Never {
+            let path = String::from_utf8_lossy(&self.path).into_owned();
+            return Err(TargetError::Occupied { path }.into());
+        }
+        let new = || directory.create_file_for(name, metadata);
+        let file = match self.whole(place, id) {
+            Some(bytes) => {
+                check_length(id, size_bytes, bytes.len() as u64)?;
+                let file = new()?;
+                write_whole(&file, bytes)?;
+                checkout.monitor.bytes(size_bytes);
+                file
+            }
+            None => {
+                let stored = checkout.store.load(id, Kind::Blob)?;
+                check_length(id, size_bytes, stored.length_bytes())?;
+                if matches!(stored, Stored::List(_))
+                    && size_bytes >= SHARED_BYTES_MIN
+                    && workers < checkout.request.workers
+                {
+                    return Ok(Outcome::Later);
+                }
+                let file = new()?;
+                match &stored {
+                    Stored::Whole(bytes) => {
+                        write_whole(&file, bytes)?;
+                        checkout.monitor.bytes(size_bytes);
+                    }
+                    Stored::List(list) => write_long(checkout, &file, (id, list), workers)?,
+                }
+                file
+            }
+        };
+        let finished = xattrs.with(metadata, |wanted| file.finish(wanted, overwrite))?;
+        checkout.not_kept(&self.path, finished.not_kept);
+        note_origin(checkout, task, finished.identity);
+        Ok(Outcome::Done(if status.is_some() { Action::Changed } else { Action::New }))
+    }
+
+    /// The bytes of a whole object in a frame, found to be those of the id; `None` if they are not,
+    /// and the store has to look for others, or tell what is wrong.
+    fn whole(&mut self, place: Option<(PackFrame, Spot)>, id: &Id) -> Option<&[u8]> {
+        let (key, spot) = place?;
+        if self.frame.as_ref().is_none_or(|frame| frame.key != key) {
+            // Gone before the next one takes its memory.
+            self.frame = None;
+            let bytes = self.checkout.store.frames().load(&key.pack, &key.place).ok();
+            self.frame = Some(Frame { key, bytes, proved: None });
+        }
+        let frame = self.frame.as_mut()?;
+        let start = spot.offset as usize;
+        let bytes = frame.bytes.as_ref()?.get(start..start + spot.length as usize)?;
+        if frame.proved != Some((spot, *id)) {
+            if object_id(Kind::Blob, bytes) != *id {
+                return None;
+            }
+            frame.proved = Some((spot, *id));
+        }
+        Some(bytes)
+    }
+}
+
+fn check_length(id: &Id, wanted: u64, found: u64) -> Result<(), ReadError> {
+    if found == wanted {
+        return Ok(());
+    }
+    let source = DecodeError { what: "a file of another length than its tree says", offset: 0 };
+    let file = "the repository".to_owned();
+    Err(ReadError::Damaged { id: *id, kind: Kind::Blob, file, source })
 }
 
 /// Whether what stands there might be the file that is wanted. One that shares its inode with names
@@ -196,8 +249,7 @@ fn may_be_kept(checkout: &Checkout<'_>, task: &FileTask, status: &Status, size_b
 
 fn note_origin(checkout: &Checkout<'_>, task: &FileTask, identity: crate::os::FileIdentity) {
     if let Some(group) = task.group {
-        let origin =
-            Origin { directory: (*task.directory).into(), name: task.entry.name.clone(), identity };
-        checkout.groups.set_origin(group, origin);
+        let (directory, name) = (task.directory.path.clone(), task.entry.name.clone());
+        checkout.groups.set_origin(group, Origin { directory, name, identity });
     }
 }

@@ -6,6 +6,10 @@
 mod content;
 mod files;
 mod later;
+mod long;
+mod made;
+mod pipeline;
+mod plan;
 mod report;
 mod walk;
 mod wanted;
@@ -14,7 +18,7 @@ pub use wanted::WantedPaths;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -25,12 +29,10 @@ use crate::os::FileIdentity;
 use crate::store::{ReadError, Store};
 use crate::target::{Overwrite, TargetError, TargetRoot, WantedMetadata};
 
+use self::plan::FileTask;
 use self::report::Tally;
 
 pub use self::report::CheckoutReport;
-
-/// Files that are planned together; each takes about 300 bytes meanwhile.
-const BATCH_FILES: usize = 1 << 16;
 
 /// Whether an entry of a tree is wanted in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,9 +118,16 @@ pub fn checkout(
         monitor,
         root,
         tally: Mutex::default(),
+        long: Mutex::default(),
         groups: Groups::load(store, request.links)?,
     };
-    walk::Walk::new(&checkout).run()?;
+    let walked = pipeline::run(&checkout)?;
+    let long = std::mem::take(&mut *checkout.long.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut writer = files::Writer::new(&checkout);
+    for task in long {
+        writer.write(None, task, request.workers)?;
+    }
+    walked.finish(&checkout)?;
     Ok(checkout.into_report())
 }
 
@@ -129,6 +138,8 @@ struct Checkout<'a> {
     monitor: &'a dyn Monitor,
     root: TargetRoot,
     tally: Mutex<Tally>,
+    /// Files that are written by all threads together, after the others.
+    long: Mutex<Vec<FileTask>>,
     groups: Groups,
 }
 

@@ -1,7 +1,7 @@
 //! What a checkout came to, gathered from its threads.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Checkout, CheckoutError};
 use crate::base::monitor::{Action, Problem};
@@ -36,6 +36,11 @@ pub(super) struct Tally {
     pub(super) report: CheckoutReport,
     /// An example of each part of metadata that was not kept.
     examples: BTreeMap<&'static str, (Vec<u8>, String)>,
+}
+
+/// Notes what went wrong, if nothing did before.
+pub(super) fn first_failure<E>(failure: &Mutex<Option<E>>, error: E) {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
 }
 
 impl Checkout<'_> {
