@@ -254,7 +254,8 @@ fn an_unfinished_file_leaves_nothing() {
     let file = top.create_file(b"file").unwrap();
     file.reserve(1 << 20).unwrap();
     file.write_at(1 << 20, b"end").unwrap();
-    assert_eq!(sandbox.names().len(), 1);
+    // A temporary name, where the file system makes no files without one.
+    assert!(sandbox.names().len() <= 1);
     assert!(top.status(b"file").unwrap().is_none());
     drop(file);
     assert_eq!(sandbox.names(), [""; 0]);
