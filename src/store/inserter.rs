@@ -30,9 +30,9 @@ const CLAIM_SHARDS: usize = 64;
 const DELTA_OVERHEAD_BYTES: usize = 120;
 /// Objects in one delta frame, at most: to read one, the table of all is read.
 const DELTA_FRAME_OBJECTS_MAX: usize = 1024;
-/// Shortest file content that is compared with what it is like. To read the other one out of its
-/// frame takes longer than to compress so little.
-const DELTA_CONTENT_BYTES_MIN: usize = 4 << 10;
+/// Shortest file content that is compared with what it is like: to read that out of its frame takes
+/// as long as to compress 100 KiB. Over 1,470 changed source files, 4 KiB would save 8 % more.
+const DELTA_CONTENT_BYTES_MIN: usize = 8 << 10;
 /// Shortest tree or page that is. The other one is often in the frame that was read last.
 const DELTA_METADATA_BYTES_MIN: usize = 512;
 

@@ -75,7 +75,10 @@ mod tests {
             FramePlace { offset: 64, stored_length: 5, raw_length: 1 << 20, codec: Codec::Zstd };
         let mut builder = IndexBuilder::default();
         let record = PackRecord { name: id((1, 1)), length_bytes: 9 };
-        builder.add_pack(record, &[FrameRecord { place, checksum: [0; 16], objects }]);
+        builder.add_pack(
+            record,
+            &[FrameRecord { place, checksum: [0; 16], objects, bases: Vec::new() }],
+        );
         builder.encode([1; 16])
     }
 

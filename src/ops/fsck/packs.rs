@@ -18,6 +18,7 @@ use crate::base::id::Id;
 use crate::format::compress::Codec;
 use crate::format::delta::Base;
 use crate::format::pack::{FrameObject, FramePlace, FrameRecord};
+use crate::ops::verify_pack::deltas::base_from;
 use crate::ops::verify_pack::frames::{FrameReader, Planned, Stretch, Visitor, stretches};
 use crate::ops::verify_pack::stream::hash_file;
 use crate::ops::verify_pack::window::FileHash;
@@ -312,7 +313,8 @@ impl Checker<'_> {
     fn read(&mut self, open: &OpenPack, stretch: &Stretch) {
         let mut reader = std::mem::take(&mut self.reader);
         let store = self.context.store;
-        let bases = |base: &Base| store.load_base(base).map(Some);
+        // Where an index is lost, footers lead to a base as well.
+        let bases = |base: &Base| base_from(store, base);
         let mut frames = Frames { checker: self, open };
         let values = reader.read((&*open.pack, &open.plan), stretch, &bases, &mut frames);
         self.reader = reader;

@@ -31,7 +31,8 @@ pub use report::{
 
 use self::completeness::Candidates;
 use self::order::groups;
-use self::salvage::{Frames, base_from, class_of, reader_of, salvage};
+use self::salvage::{Frames, class_of, reader_of, salvage};
+use super::verify_pack::deltas::base_from;
 use super::verify_pack::stream::hash_file;
 use super::with_causes;
 use crate::backend::{BackendError, RandomRead};

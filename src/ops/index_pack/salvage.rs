@@ -4,13 +4,12 @@
 
 use crate::backend::RandomRead;
 use crate::base::id::Id;
-use crate::format::delta::Base;
 use crate::format::index::{IndexBuilder, PackRecord};
 use crate::format::pack::{FrameObject, FrameRecord, PackClass};
 use crate::ops::verify_pack::deltas::Bases;
 use crate::ops::verify_pack::scan::{Scanned, Scanner};
 use crate::repository::RepositoryError;
-use crate::store::{ObjectBytes, PackPart, PackWriter, ReadError, Store, Stored, read_trailer};
+use crate::store::{PackPart, PackWriter, Store, read_trailer};
 
 /// A pack, and what is in it.
 pub(super) type Frames = (PackRecord, Vec<FrameRecord>);
@@ -45,15 +44,6 @@ pub(super) fn reader_of(store: &Store, damaged: &[Id]) -> Result<Store, Reposito
         }
     }
     Ok(store.with_unpublished(vec![builder])?)
-}
-
-/// The bytes of a base, from wherever they can be had; `None` if it is nowhere.
-pub(super) fn base_from(store: &Store, base: &Base) -> Result<Option<ObjectBytes>, ReadError> {
-    match store.load(&base.id, base.kind) {
-        Ok(Stored::Whole(bytes)) => Ok(Some(bytes)),
-        Ok(Stored::List(_)) | Err(ReadError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Copies all frames that are sound; without a session, only looks at them.

@@ -8,11 +8,23 @@ use crate::format::compress::decompress_delta;
 use crate::format::delta::{Base, Delta, decode_delta_frame};
 use crate::format::pack::FramePlace;
 use crate::ops::with_causes;
-use crate::store::{ObjectBytes, ReadError};
+use crate::store::{ObjectBytes, ReadError, Store, Stored};
 
 /// Gives the bytes of a base; `None` where there is no repository to look in.
 pub(in crate::ops) type Bases<'b> =
     dyn Fn(&Base) -> Result<Option<ObjectBytes>, ReadError> + Sync + 'b;
+
+/// The bytes of a base, from wherever they can be had; `None` if it is nowhere.
+pub(in crate::ops) fn base_from(
+    store: &Store,
+    base: &Base,
+) -> Result<Option<ObjectBytes>, ReadError> {
+    match store.load(&base.id, base.kind) {
+        Ok(Stored::Whole(bytes)) => Ok(Some(bytes)),
+        Ok(Stored::List(_)) | Err(ReadError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Decodes an object into `bytes`; whether its base is at hand, or why it cannot be decoded.
 fn decode(delta: &Delta<'_>, bases: &Bases<'_>, bytes: &mut Vec<u8>) -> Result<bool, String> {
