@@ -291,7 +291,7 @@ _runup_table() {
         arguments=''
         ;;
     pack-objects)
-        options+=' --stdin -z --level=text --compression=text --plain'
+        options+=' --stdin -z --level=text --compression=text --no-deltas --plain'
         arguments=''
         ;;
     verify-pack)

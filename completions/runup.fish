@@ -355,6 +355,7 @@ __runup_option pack-objects -l stdin -d 'Pack the objects that standard input na
 __runup_option pack-objects -s z -d 'Objects on standard input, and records, end with NUL'
 __runup_option pack-objects -l level -x -a '(__runup_value text)' -d 'Compress with zstd at this level, 1 to 19'
 __runup_option pack-objects -l compression -x -a '(__runup_value text)' -d 'Compress so: zstd, zstd:N, deflate, deflate:N or none'
+__runup_option pack-objects -l no-deltas -d 'Store every object by itself, not as a difference from another one'
 __runup_option pack-objects -l plain -d 'Print the bare names of the new packs'
 
 __runup_command verify-pack plumbing 'Verify every byte of single packs' 'text*' ''

@@ -36,7 +36,7 @@ impl Store {
         })?;
         let base = self.load_base(&delta.base).map_err(|source| {
             let (file, source) = (file(), Box::new(source));
-            ReadError::Base { id: *id, kind, file, base: delta.base, source }
+            ReadError::Base { id: *id, kind, file, base: Box::new(delta.base), source }
         })?;
         let mut bytes = Vec::new();
         decompress_delta(&base, delta.stored, delta.length as usize, &mut bytes)

@@ -42,7 +42,7 @@ pub enum ReadError {
         /// The file that holds it.
         file: String,
         /// What it needs.
-        base: Base,
+        base: Box<Base>,
         /// Why that cannot be read.
         source: Box<ReadError>,
     },

@@ -53,7 +53,8 @@ impl Previous {
         };
         match load(id, kind)? {
             Stored::Whole(bytes) => {
-                previous.chunks.push_back(Chunk { id: *id, start: 0, end: bytes.len() as u64 })
+                let chunk = Chunk { id: *id, start: 0, end: bytes.len() as u64 };
+                previous.chunks.push_back(chunk);
             }
             Stored::List(List { segments, values, .. }) => {
                 match segments {

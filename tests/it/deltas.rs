@@ -117,7 +117,7 @@ fn what_changed_a_little_is_stored_as_what_differs() {
     let counts = sandbox.run("runup-count-objects").succeeds().record();
     assert_eq!(counts["deltas"], 6);
     let bytes = counts["delta_stored_bytes"].as_u64().unwrap();
-    assert!((100..5000).contains(&bytes), "{bytes}");
+    assert!((100..10_000).contains(&bytes), "{bytes}");
     restores_exactly(&sandbox);
     assert_eq!(checked(&sandbox, "", 0), []);
     let verified = sandbox.run("runup-verify-pack .runup/packs/*").succeeds();

@@ -81,6 +81,12 @@ fn closure(sandbox: &Sandbox, revision: &str) -> BTreeSet<String> {
         let kind = if entry["type"] == "dir" { Kind::Tree } else { Kind::Blob };
         add(&entry["id"], kind);
     }
+    let base_of = |id: &String| {
+        let stored = repository.store().find(&id.parse().unwrap()).unwrap();
+        Some(stored.unwrap().base()?.id.to_hex())
+    };
+    let bases: Vec<String> = found.iter().filter_map(base_of).collect();
+    found.extend(bases);
     found
 }
 
