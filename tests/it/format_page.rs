@@ -1161,10 +1161,10 @@ fn fields_of_index_segments() {
     fields("index-delta", delta);
 
     let bits_of = |objects: u32| segment_bytes(1, 1, objects)[10];
-    assert_eq!([0, 15, 31, 32, 63, 64, 127, 128].map(bits_of), [0, 0, 0, 1, 1, 2, 2, 3]);
+    assert_eq!([0, 3, 7, 8, 15, 16, 31, 32].map(bits_of), [0, 0, 0, 1, 1, 2, 2, 3]);
     says(
         "INDEXES",
-        "the base-2 logarithm, rounded down, of a sixteenth of the number of objects, but at \
+        "the base-2 logarithm, rounded down, of a quarter of the number of objects, but at \
          least 0 and at most 24",
     );
 }
@@ -1347,8 +1347,8 @@ fn figures_of_repositories() {
     const MB: u64 = 1_000_000;
     let objects = 100 * MB;
     let index = |packs: u64, frames: u64| {
-        let bits = (objects / 16).ilog2();
-        assert_eq!(bits, 22);
+        let bits = (objects / 4).ilog2();
+        assert_eq!(bits, 24);
         64 + 40 * packs + 24 * frames + (4 << bits) + 48 * objects
     };
 
@@ -1374,10 +1374,10 @@ fn figures_of_repositories() {
     );
     let ends = packs * (pack::HEADER_BYTES + pack::TRAILER_BYTES) as u64;
     says("SCALE", &format!(".It pack headers and trailers Ta {} Ta MB", (ends + MB / 2) / MB));
-    says("SCALE", "the packs take 60 MB and the fan-out, of 22 bits, 17 MB");
-    assert_eq!([(40 * packs + MB / 2) / MB, ((4 << 22) + MB / 2) / MB], [60, 17]);
+    says("SCALE", "the packs take 60 MB and the fan-out, of 24 bits, 67 MB");
+    assert_eq!([(40 * packs + MB / 2) / MB, ((4 << 24) + MB / 2) / MB], [60, 67]);
     let all = (footer + frame) * objects + ends;
-    assert_eq!([all / (10_000 * MB / 100), index(packs, objects) / (10_000 * MB / 100)], [99, 72]);
+    assert_eq!([all / (10_000 * MB / 100), index(packs, objects) / (10_000 * MB / 100)], [99, 73]);
     says("SCALE", "together are 0.01 percent of the packs; the index adds 0.007 percent");
 
     let packs = (MB * MB).div_ceil(limits::PACK_BYTES_TARGET);
