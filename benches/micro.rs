@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use runup::base::hash::{PieceTree, object_id, piece_value};
 use runup::base::id::Id;
 use runup::base::kind::Kind;
-use runup::base::limits::{FRAME_BYTES_TARGET, PIECE_BYTES};
+use runup::base::limits::{CONTENT_FRAME_BYTES_TARGET, PIECE_BYTES};
 use runup::base::time::FileTime;
 use runup::format::chunker::{Chunker, ChunkerParameters, Segmenter, Stretch};
 use runup::format::compress::{Codec, Compression, Compressor, Decompressor, decompress_delta};
@@ -27,8 +27,8 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn text(seed: u64, length: usize) -> Vec<u8> {
     const WORDS: [&str; 24] = [
         "let ", "mut ", "self.", "fn ", "return ", "if ", "else ", "for ", "in ", " = ", "(", ")",
-        ";\n    ", " {\n", "}\n", "index", "frame", "object", "bytes", "length", "offset", ".len()",
-        "::new(", "Result<",
+        ";\n    ", " {\n", "}\n", "index", "frame", "object", "bytes", "length", "offset",
+        ".len()", "::new(", "Result<",
     ];
     let mut out = Vec::with_capacity(length + 64);
     for dice in noise(seed, length) {
@@ -98,9 +98,10 @@ fn frames(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("frame");
     group.sample_size(20);
     let mut compressor = Compressor::new(Compression::default()).expect("the default level");
-    for (name, raw) in
-        [("text", text(4, FRAME_BYTES_TARGET)), ("noise", noise(5, FRAME_BYTES_TARGET))]
-    {
+    for (name, raw) in [
+        ("text", text(4, CONTENT_FRAME_BYTES_TARGET)),
+        ("noise", noise(5, CONTENT_FRAME_BYTES_TARGET)),
+    ] {
         let mut stored = Vec::new();
         group.throughput(bytes(raw.len()));
         group.bench_function(format!("encode {name}, decoded and compared"), |bencher| {
@@ -120,11 +121,13 @@ fn frames(criterion: &mut Criterion) {
     let mut stored = Vec::new();
     group.throughput(bytes(object.len()));
     group.bench_function("encode a chunk as a delta, decoded and compared", |bencher| {
-        bencher.iter(|| compressor.compress_delta(&base, &object, &mut stored).expect("compresses"));
+        bencher
+            .iter(|| compressor.compress_delta(&base, &object, &mut stored).expect("compresses"));
     });
     let mut back = Vec::new();
     group.bench_function("decode it", |bencher| {
-        bencher.iter(|| decompress_delta(&base, &stored, object.len(), &mut back).expect("decodes"));
+        bencher
+            .iter(|| decompress_delta(&base, &stored, object.len(), &mut back).expect("decodes"));
     });
     group.finish();
 }
@@ -140,7 +143,8 @@ fn segment(count: u32) -> Vec<u8> {
         let frames: Vec<FrameRecord> = (first..count.min(first + 250_000))
             .step_by(250)
             .map(|first| {
-                let object = |n| FrameObject { id: id(n), kind: Kind::Blob, is_list: false, length: 8192 };
+                let object =
+                    |n| FrameObject { id: id(n), kind: Kind::Blob, is_list: false, length: 8192 };
                 FrameRecord {
                     place: FramePlace {
                         offset: u64::from(first) << 12,
@@ -196,7 +200,10 @@ fn trees(criterion: &mut Criterion) {
             mode: 0o644,
             uid: 1000,
             gid: 1000,
-            mtime: FileTime { seconds: 1_700_000_000 + i64::from(number), nanoseconds: 123_456_789 },
+            mtime: FileTime {
+                seconds: 1_700_000_000 + i64::from(number),
+                nanoseconds: 123_456_789,
+            },
             xattrs: Vec::new(),
         },
         node: Node::File { size_bytes: u64::from(number) * 7, id: id(number) },

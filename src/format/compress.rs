@@ -90,6 +90,9 @@ impl FromStr for Compression {
     }
 }
 
+/// The whole of a frame is in reach from its end: 4 MiB.
+const WINDOW_LOG: u32 = 22;
+
 /// Compresses frames, with state kept from one to the next.
 pub struct Compressor {
     compression: Compression,
@@ -118,7 +121,9 @@ impl Compressor {
     pub fn new(compression: Compression) -> Result<Self, CompressError> {
         let zstd = match compression {
             Compression::Zstd(level) => {
-                Some(zstd::bulk::Compressor::new(level).map_err(|_| CompressError)?)
+                let mut zstd = zstd::bulk::Compressor::new(level).map_err(|_| CompressError)?;
+                zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG)).map_err(|_| CompressError)?;
+                Some(zstd)
             }
             _ => None,
         };

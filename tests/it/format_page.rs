@@ -1294,7 +1294,14 @@ fn limits_and_sizes() {
         expected.map(|(value, text)| vec![value.to_string(), text.to_owned()])
     );
     let expected: [(u64, &str); 7] = [
-        (limits::FRAME_BYTES_TARGET as u64, "raw bytes at which a frame is closed"),
+        (
+            limits::CONTENT_FRAME_BYTES_TARGET as u64,
+            "raw bytes at which a frame of file data is closed",
+        ),
+        (
+            limits::METADATA_FRAME_BYTES_TARGET as u64,
+            "raw bytes at which a frame of metadata is closed",
+        ),
         (limits::DELTA_FRAME_BYTES_TARGET as u64, "stored bytes at which a delta frame is closed"),
         (limits::DELTA_FRAME_RAW_BYTES_TARGET as u64, "raw bytes at which a delta frame is closed"),
         (limits::PACK_BYTES_TARGET, "stored bytes at which a pack is closed"),
@@ -1381,12 +1388,12 @@ fn figures_of_repositories() {
     says("SCALE", "together are 0.01 percent of the packs; the index adds 0.007 percent");
 
     let packs = (MB * MB).div_ceil(limits::PACK_BYTES_TARGET);
-    let in_frame = limits::FRAME_BYTES_TARGET as u64 / 10_000;
+    let in_frame = limits::CONTENT_FRAME_BYTES_TARGET as u64 / 10_000;
     let frames = objects.div_ceil(in_frame);
     says("SCALE", &format!("{in_frame} of them fill a frame"));
     says("SCALE", &format!("they fill {packs} packs of 64 MiB with {frames} frames"));
     says("SCALE", &format!("The index has {} MB", index(packs, frames) / MB));
-    let footers = footer_bytes(&[10_000; 209]) * objects / in_frame;
+    let footers = footer_bytes(&[10_000; 419]) * objects / in_frame;
     says("SCALE", &format!("and the footers {} MB", footers / MB));
 
     let metadata = Metadata {

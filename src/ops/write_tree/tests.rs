@@ -1,12 +1,17 @@
+//! A scan with what the one before saw finds what a scan without it finds.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::*;
 use crate::base::monitor::Problems;
 use crate::base::time::FileTime;
 use crate::source::stat_index::Binding;
+
+/// When scans seem to begin: so late that all that is there counts as settled.
+const FUTURE: FileTime = FileTime { seconds: i64::MAX / 2, nanoseconds: 0 };
 
 /// A tree that is scanned again and again, each time with what the scan before saw.
 struct Scanned {
@@ -60,10 +65,8 @@ impl Scanned {
     fn again(&self) -> TreeReport {
         // Changes from here on have other times than those before.
         std::thread::sleep(Duration::from_millis(25));
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let scanned = FileTime { seconds: since.as_secs().cast_signed() + 3600, nanoseconds: 0 };
         let index = StatIndex::open(&self.index(), &Self::binding());
-        let writer = StatIndexWriter::create(&self.index(), index.as_ref(), scanned).unwrap();
+        let writer = StatIndexWriter::create(&self.index(), index.as_ref(), FUTURE).unwrap();
         let report = self.scan(index.as_ref(), Some(&writer));
         writer.finish(&Self::binding(), report.root_seen, [0; 32]).unwrap();
         std::thread::sleep(Duration::from_millis(25));
