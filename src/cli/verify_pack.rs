@@ -193,12 +193,11 @@ fn open(
         PackName::Digits(digits) => digits,
     };
     let opened;
-    let repository = match repository {
-        Some(repository) => repository,
-        None => {
-            opened = globals.open_repository()?;
-            &opened
-        }
+    let repository = if let Some(repository) = repository {
+        repository
+    } else {
+        opened = globals.open_repository()?;
+        &opened
     };
     let id = PackName::resolve(digits, repository)?;
     let file = format!("packs/{id}.pack");

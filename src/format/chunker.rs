@@ -126,8 +126,10 @@ pub enum Stretch<'a> {
 #[derive(Debug)]
 pub struct Segmenter {
     chunker: Chunker,
-    /// Bytes that wait for a cut.
+    /// Bytes that wait for a cut, behind some that were cut off.
     waiting: Vec<u8>,
+    /// Where those begin that wait.
+    cut: usize,
     /// Start of an aligned block whose rest has not come yet.
     block: Vec<u8>,
     /// Zero bytes seen since the last other block, not in `waiting` yet.
@@ -137,7 +139,7 @@ pub struct Segmenter {
 impl Segmenter {
     /// Starts at the front of an object.
     pub fn new(chunker: Chunker) -> Self {
-        Self { chunker, waiting: Vec::new(), block: Vec::new(), zeros: 0 }
+        Self { chunker, waiting: Vec::new(), cut: 0, block: Vec::new(), zeros: 0 }
     }
 
     /// Takes the next bytes, and hands on what can be cut.
@@ -215,11 +217,11 @@ impl Segmenter {
         sink: &mut impl FnMut(Stretch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         while !bytes.is_empty() {
-            let room = self.chunker.max_bytes() - self.waiting.len();
+            let room = self.chunker.max_bytes() - (self.waiting.len() - self.cut);
             let (head, rest) = bytes.split_at(room.min(bytes.len()));
             self.waiting.extend_from_slice(head);
             bytes = rest;
-            if self.waiting.len() == self.chunker.max_bytes() {
+            if head.len() == room {
                 self.cut_one(sink)?;
             }
         }
@@ -227,9 +229,15 @@ impl Segmenter {
     }
 
     fn cut_one<E>(&mut self, sink: &mut impl FnMut(Stretch<'_>) -> Result<(), E>) -> Result<(), E> {
-        let length = self.chunker.cut(&self.waiting);
-        sink(Stretch::Chunk(&self.waiting[..length]))?;
-        self.waiting.drain(..length);
+        let waiting = &self.waiting[self.cut..];
+        let length = self.chunker.cut(waiting);
+        sink(Stretch::Chunk(&waiting[..length]))?;
+        self.cut += length;
+        // Seldom, as what waits is moved to the front.
+        if self.cut >= 2 * self.chunker.max_bytes() || self.cut == self.waiting.len() {
+            self.waiting.drain(..self.cut);
+            self.cut = 0;
+        }
         Ok(())
     }
 

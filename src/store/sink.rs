@@ -151,21 +151,16 @@ pub fn put_stream_like<S: ObjectSink + ?Sized>(
         return Ok((sink.put_like(kind, &start, like)?, start.len() as u64));
     }
     let mut long = LongObject::like(sink, kind, like);
-    let mut total = 0;
-    let mut feed = |bytes: &[u8]| -> Result<(), WriteError> {
-        total += bytes.len() as u64;
-        if !on_read(bytes.len() as u64) {
+    let (mut total, mut read) = (0, start.len());
+    while read > 0 {
+        total += read as u64;
+        if !on_read(read as u64) {
             return Err(WriteError::Source(std::io::ErrorKind::Interrupted.into()));
         }
-        long.feed(bytes)
-    };
-    feed(&start)?;
-    start.resize(READ_BYTES, 0);
-    loop {
-        match fill(reader, &mut start).map_err(WriteError::Source)? {
-            0 => break,
-            read => feed(start.get(..read).unwrap_or_default())?,
-        }
+        long.feed(start.get(..read).unwrap_or_default())?;
+        // Pieces are hashed where they lie if they are read whole.
+        start.resize(READ_BYTES - usize::try_from(total).unwrap_or(0) % READ_BYTES, 0);
+        read = fill(reader, &mut start).map_err(WriteError::Source)?;
     }
     Ok((long.finish()?, total))
 }

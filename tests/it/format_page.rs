@@ -1293,7 +1293,7 @@ fn limits_and_sizes() {
         table("limits"),
         expected.map(|(value, text)| vec![value.to_string(), text.to_owned()])
     );
-    let expected: [(u64, &str); 7] = [
+    let expected: [(u64, &str); 8] = [
         (
             limits::CONTENT_FRAME_BYTES_TARGET as u64,
             "raw bytes at which a frame of file data is closed",

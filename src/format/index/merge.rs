@@ -122,10 +122,13 @@ impl<'i, 'a> Head<'i, 'a> {
     }
 }
 
+/// Takes an object of the new segment: its id and its encoded place.
+type EachObject<'e, E> = dyn FnMut(&Id, &[u8; PLACE_BYTES]) -> Result<(), E> + 'e;
+
 /// Calls `each` for all objects in the order of the new segment.
 fn in_order<E: From<DecodeError>>(
     inputs: &[Input<'_>],
-    each: &mut dyn FnMut(&Id, &[u8; PLACE_BYTES]) -> Result<(), E>,
+    each: &mut EachObject<'_, E>,
 ) -> Result<(), E> {
     let mut heads = Vec::with_capacity(inputs.len());
     for input in inputs {

@@ -161,33 +161,28 @@ impl<'c, 'a> Writer<'c, 'a> {
             return Err(TargetError::Occupied { path }.into());
         }
         let new = || directory.create_file_for(name, metadata);
-        let file = match self.whole(place, id) {
-            Some(bytes) => {
-                check_length(id, size_bytes, bytes.len() as u64)?;
-                let file = new()?;
-                write_whole(&file, bytes)?;
-                checkout.monitor.bytes(size_bytes);
-                file
+        let file = if let Some(bytes) = self.whole(place, id) {
+            check_length(id, size_bytes, bytes.len() as u64)?;
+            let file = new()?;
+            write_whole(&file, bytes)?;
+            checkout.monitor.bytes(size_bytes);
+            file
+        } else {
+            let stored = checkout.store.load(id, Kind::Blob)?;
+            check_length(id, size_bytes, stored.length_bytes())?;
+            let is_long = matches!(stored, Stored::List(_)) && size_bytes >= SHARED_BYTES_MIN;
+            if is_long && workers < checkout.request.workers {
+                return Ok(Outcome::Later);
             }
-            None => {
-                let stored = checkout.store.load(id, Kind::Blob)?;
-                check_length(id, size_bytes, stored.length_bytes())?;
-                if matches!(stored, Stored::List(_))
-                    && size_bytes >= SHARED_BYTES_MIN
-                    && workers < checkout.request.workers
-                {
-                    return Ok(Outcome::Later);
+            let file = new()?;
+            match &stored {
+                Stored::Whole(bytes) => {
+                    write_whole(&file, bytes)?;
+                    checkout.monitor.bytes(size_bytes);
                 }
-                let file = new()?;
-                match &stored {
-                    Stored::Whole(bytes) => {
-                        write_whole(&file, bytes)?;
-                        checkout.monitor.bytes(size_bytes);
-                    }
-                    Stored::List(list) => write_long(checkout, &file, (id, list), workers)?,
-                }
-                file
+                Stored::List(list) => write_long(checkout, &file, (id, list), workers)?,
             }
+            file
         };
         let finished = xattrs.with(metadata, |wanted| file.finish(wanted, overwrite))?;
         checkout.not_kept(&self.path, finished.not_kept);

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::before::{Before, compare, decoded, encoded};
+use super::before::{Before, Known, compare, decoded, encoded};
 use super::places::Place;
 use super::walk::Walker;
 use super::{Scan, TreeError};
@@ -259,7 +259,7 @@ impl Directory {
             return Ok(Made { tree: seen.tree(), record: *record });
         }
         let entries: Vec<NewEntry<'_>> = match slots {
-            Slots::AllSame => self.before.entries().map(|known| self.kept(known)).collect(),
+            Slots::AllSame => self.before.entries().map(Self::kept).collect(),
             Slots::List(slots) => slots.iter().filter_map(|slot| self.filled(slot)).collect(),
         };
         let tree = match &self.before {
@@ -294,14 +294,14 @@ impl Directory {
         }
     }
 
-    fn kept<'s>(&self, known: super::before::Known<'s>) -> NewEntry<'s> {
+    fn kept(known: Known<'_>) -> NewEntry<'_> {
         NewEntry { encoded: known.encoded, stamp: known.stamp, record: known.record }
     }
 
     fn filled<'s>(&'s self, slot: &'s Slot) -> Option<NewEntry<'s>> {
         match slot {
             Slot::Awaited | Slot::Missing => None,
-            Slot::Same(place) => self.before.at(*place).map(|known| self.kept(known)),
+            Slot::Same(place) => self.before.at(*place).map(Self::kept),
             Slot::New(new) => {
                 Some(NewEntry { encoded: &new.encoded, stamp: new.stamp, record: new.record })
             }

@@ -33,13 +33,13 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
     ) -> Result<(), TreeError> {
         self.tally.owners.note(status.uid, status.gid);
         if status.nlink > 1 {
-            let path = join(&directory.path, name.name);
+            let path = join(&directory.path, name.bytes);
             self.tally.links.entry(status.identity()).or_default().push(path.into());
         }
         if let (Some(index), Some(known)) = (self.scan.source.stat_index, name.known)
             && known.stamp.is_some_and(|seen| index.is_unchanged(&seen, &status))
         {
-            self.count_unchanged(directory, name.name, &status);
+            self.count_unchanged(directory, name.bytes, &status);
             if name.number.is_none() {
                 directory.add_same(known.place);
             }
@@ -49,13 +49,13 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
         if status.kind == FileKind::File {
             let number = expect(directory, name);
             let directory = Arc::clone(directory);
-            let name = name.name.into();
+            let name = name.bytes.into();
             let file = FileTask { directory, number, place, name, status, before };
             return self.plan(file);
         }
-        let path = join(&directory.path, name.name);
+        let path = join(&directory.path, name.bytes);
         let Some(place) = directory.places.get(place) else { return Ok(()) };
-        let read = read_entry(&place.descriptor, name.name, &status, self.sink, &mut |_| true);
+        let read = read_entry(&place.descriptor, name.bytes, &status, self.sink, &mut |_| true);
         let number = expect(directory, name);
         let settled = match read {
             Ok(ReadEntry { entry, .. }) => {

@@ -69,7 +69,7 @@ pub(super) struct Walker<'w, 'a, S> {
 /// What the stat index and the walk know of a name before it is looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Name<'n> {
-    pub(super) name: &'n [u8],
+    pub(super) bytes: &'n [u8],
     pub(super) known: Option<Known<'n>>,
     /// Its number among the entries from before, where the directory is not listed anew.
     pub(super) number: Option<usize>,
@@ -234,7 +234,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             if self.scan.is_stopped() {
                 return Err(TreeError::Cancelled);
             }
-            let name = Name { name: known.name, known: Some(known), number: Some(number) };
+            let name = Name { bytes: known.name, known: Some(known), number: Some(number) };
             // Only directories have records.
             if known.record != 0 {
                 self.descend(directory, name, vec![(0, Verdict::Take)]);
@@ -296,7 +296,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
     ) -> Result<(), TreeError> {
         let mut stands = Vec::new();
         let Some((first, _)) = group.first() else { return Ok(()) };
-        let name = Name { name: &first.name, known, number: None };
+        let name = Name { bytes: &first.name, known, number: None };
         for (listed, number) in group {
             let Some(place) = directory.places.get(*number) else { continue };
             let path = join(&directory.path, &listed.name);
@@ -354,7 +354,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         self.below.push(Waiting {
             parent: Arc::clone(directory),
             number: expect(directory, name),
-            name: name.name.into(),
+            name: name.bytes.into(),
             stands,
             before: name.known.map(|known| (known.encoded.into(), known.place)),
             stamp: name.known.and_then(|known| known.stamp),

@@ -56,14 +56,13 @@ impl StatIndexWriter {
             Some((file, earlier.bound.name.clone()))
         });
         let is_appended = appended.is_some();
-        let (mut file, name) = match appended {
-            Some(appended) => appended,
-            None => {
-                let name = random_name()?;
-                let mut file = open_locked(&records_path(path, &name), true)?;
-                file.write_all(MAGIC)?;
-                (file, name)
-            }
+        let (mut file, name) = if let Some(appended) = appended {
+            appended
+        } else {
+            let name = random_name()?;
+            let mut file = open_locked(&records_path(path, &name), true)?;
+            file.write_all(MAGIC)?;
+            (file, name)
         };
         // A scan that was killed may have left bytes that nothing names: they are idle.
         let offset = file.seek(SeekFrom::End(0))?;
