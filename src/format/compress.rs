@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::str::FromStr;
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer};
 
 use super::codec::DecodeError;
 
@@ -293,6 +293,38 @@ impl Decompressor {
         }
         if raw.len() == length { Ok(()) } else { Err(fail("another length than stated")) }
     }
+
+    /// As [`Self::decompress`], but of the `length` bytes that `stored` holds, those behind the first
+    /// `wanted` may be missing, and are not looked at then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decompress`], as far as that is seen.
+    pub fn decompress_front(
+        &mut self,
+        codec: Codec,
+        stored: &[u8],
+        (length, wanted): (usize, usize),
+        raw: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        if codec != Codec::Zstd || wanted >= length {
+            return self.decompress(codec, stored, length, raw);
+        }
+        let fail = |what| DecodeError { what, offset: 0 };
+        raw.clear();
+        raw.reserve_exact(wanted);
+        let mut decoder = DCtx::try_create().ok_or_else(|| fail("no zstd decoder"))?;
+        let (mut input, mut output) = (InBuffer::around(stored), OutBuffer::around(raw));
+        loop {
+            let before = (input.pos, output.pos());
+            let decoded = decoder.decompress_stream(&mut output, &mut input);
+            decoded.map_err(|_| fail("not a zstd frame"))?;
+            if output.pos() >= wanted || (input.pos, output.pos()) == before {
+                break;
+            }
+        }
+        if raw.len() >= wanted { Ok(()) } else { Err(fail("another length than stated")) }
+    }
 }
 
 #[cfg(test)]
@@ -313,6 +345,15 @@ mod tests {
             for wrong in [0, raw.len() - 1, raw.len() + 1] {
                 assert!(decompressor.decompress(codec, &stored, wrong, &mut back).is_err());
             }
+            for wanted in [1, 5000, raw.len() - 1, raw.len()] {
+                let lengths = (raw.len(), wanted);
+                decompressor.decompress_front(codec, &stored, lengths, &mut back).expect("decodes");
+                assert!(back.len() >= wanted && raw.starts_with(&back));
+            }
+            let half = &stored[..stored.len() / 2];
+            let cut =
+                decompressor.decompress_front(codec, half, (raw.len(), raw.len() - 1), &mut back);
+            assert!(cut.is_err());
             stored.push(0);
             assert!(decompressor.decompress(codec, &stored, raw.len(), &mut back).is_err());
             assert_eq!(compression.to_string().parse(), Ok(compression));

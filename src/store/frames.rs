@@ -84,16 +84,38 @@ impl Frames {
     ///
     /// The pack is missing or cut short, or the frame is not the one that the place describes.
     pub fn read(&self, pack: &Id, place: &FramePlace) -> Result<Arc<Vec<u8>>, ReadError> {
+        self.read_front(pack, place, place.raw_length)
+    }
+
+    /// As [`Frames::read`], but what lies behind the first `wanted` bytes may be missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frames::read`].
+    pub fn read_front(
+        &self,
+        pack: &Id,
+        place: &FramePlace,
+        wanted: u32,
+    ) -> Result<Arc<Vec<u8>>, ReadError> {
         let key = (*pack, place.offset);
         let mut kept = lock(&self.kept);
+        let mut was_short = false;
         if let Some(at) = kept.frames.iter().rposition(|(frame, _)| *frame == key)
             && let Some(frame) = kept.frames.remove(at)
         {
-            kept.frames.push_back(frame.clone());
-            return Ok(frame.1);
+            if place.codec == Codec::Delta || frame.1.len() >= wanted as usize {
+                kept.frames.push_back(frame.clone());
+                return Ok(frame.1);
+            }
+            kept.bytes -= frame.1.len();
+            was_short = true;
         }
         drop(kept);
-        let raw = Arc::new(self.load(pack, place)?);
+        // Whole the second time: who reads object by object decodes a frame twice at most.
+        let is_most = wanted > place.raw_length / 4 * 3;
+        let length = if was_short || is_most { place.raw_length } else { wanted };
+        let raw = Arc::new(self.load_front(pack, place, length)?);
         let mut kept = lock(&self.kept);
         kept.bytes += raw.len();
         kept.frames.push_back((key, Arc::clone(&raw)));
@@ -112,6 +134,10 @@ impl Frames {
     ///
     /// As [`Frames::read`].
     pub fn load(&self, pack: &Id, place: &FramePlace) -> Result<Vec<u8>, ReadError> {
+        self.load_front(pack, place, place.raw_length)
+    }
+
+    fn load_front(&self, pack: &Id, place: &FramePlace, wanted: u32) -> Result<Vec<u8>, ReadError> {
         let file = self.open_pack(pack)?;
         let describe = || self.backend.describe(&pack_file(pack));
         let fail = |what| ReadError::File {
@@ -147,7 +173,9 @@ impl Frames {
         let mut raw = Vec::new();
         let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
         let length = place.raw_length as usize;
-        let decoded = decompressor.decompress(place.codec, stored, length, &mut raw);
+        let wanted = wanted as usize;
+        let decoded =
+            decompressor.decompress_front(place.codec, stored, (length, wanted), &mut raw);
         lock(&self.decompressors).push(decompressor);
         decoded.map_err(|error| fail(error.what))?;
         Ok(raw)

@@ -130,7 +130,8 @@ impl Store {
         let bytes = if place.base.is_some() {
             self.load_delta(id, kind, pack, place)?
         } else {
-            let frame = self.frames.read(&pack.name, &place.frame)?;
+            let end = place.offset.saturating_add(place.length);
+            let frame = self.frames.read_front(&pack.name, &place.frame, end)?;
             let start = place.offset as usize;
             ObjectBytes { frame, range: start..start + place.length as usize }
         };

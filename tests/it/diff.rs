@@ -241,7 +241,7 @@ proptest! {
             );
             let script = script.replace("$path;", "$path || true;");
             let exists = |tree: &str, path: &str| {
-                let script = format!("runup-rev-parse --plain {tree}:{path}");
+                let script = format!("runup-ls-tree {tree} {path}");
                 sandbox.shell(&script).output().unwrap().status.success()
             };
             let is_known =
