@@ -77,12 +77,13 @@ impl Store {
     }
 
     /// What a new object that resembles `like` is best stored as a difference from: that object, or
-    /// what it is stored as a difference from itself. `None` if that is not at hand, is condemned,
-    /// or damaged in the index.
-    pub(super) fn base_for(&self, like: &Id) -> Option<Base> {
+    /// what it is stored as a difference from itself; and the bytes of its frame that are decoded to
+    /// get at it. `None` if that is not at hand, is condemned, or damaged in the index.
+    pub(super) fn base_for(&self, like: &Id) -> Option<(Base, usize)> {
         let whole = |id: &Id| {
-            let kind = self.segments.kind_of_base(id, |pack| self.has_pack(pack))?;
-            Some(Base { id: *id, kind })
+            let place = self.segments.place_of_base(id, |pack| self.has_pack(pack))?;
+            let depth = place.offset.saturating_add(place.length) as usize;
+            Some((Base { id: *id, kind: place.kind }, depth))
         };
         let of_delta = || self.segments.places(like).iter().find_map(|(_, place)| place.base);
         whole(like).or_else(|| whole(&of_delta()?.id))

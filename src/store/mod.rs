@@ -4,6 +4,7 @@
 //! found. Bytes are handed out only after they have been found to be those of the id asked for.
 
 mod all;
+mod claims;
 mod delta;
 mod error;
 mod frames;
@@ -23,6 +24,7 @@ mod refresh;
 mod segments;
 mod share;
 mod sink;
+mod worker;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,7 +32,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use all::StoredObject;
 pub use error::{ReadError, WriteError};
 pub use frames::{FrameKey, Frames};
-pub use inserter::{InsertOptions, InsertReport, Inserter, Worker};
+pub use inserter::{InsertOptions, InsertReport, Inserter};
 pub use locate::{Found, PackPlace};
 pub use object_set::ObjectSet;
 pub use pack_writer::{PackPart, PackWriter, read_footer, read_frames, read_header, read_trailer};
@@ -41,6 +43,7 @@ pub use share::{ShareFrames, SharedFrame};
 pub use sink::{
     HashOnly, LongObject, LooseSink, ObjectSink, put_any, put_any_like, put_stream, put_stream_like,
 };
+pub use worker::Worker;
 
 use crate::backend::Backend;
 use crate::base::id::Id;

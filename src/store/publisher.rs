@@ -10,7 +10,7 @@
 
 use crossbeam_channel::Receiver;
 
-use super::inserter::Claims;
+use super::claims::Claims;
 use super::pack_writer::{PackPart, PackWriter, random_salt};
 use super::segments::{Segment, segment_file};
 use super::{InsertReport, ReadError, Store, WriteError};

@@ -9,7 +9,6 @@ use super::{Condemned, ReadError};
 use crate::backend::{Backend, Mapped};
 use crate::base::hash::plain;
 use crate::base::id::Id;
-use crate::base::kind::Kind;
 use crate::format::index::{Index, PackRecord, Place};
 use crate::format::pack::FormatError;
 
@@ -223,22 +222,22 @@ impl Segments {
         })
     }
 
-    /// Whether the object is stored whole, outside of delta frames, in a pack that is not condemned
-    /// and of which `is_there` holds; its kind then.
-    pub(super) fn kind_of_base(
+    /// Where the object is stored whole, outside of delta frames, in a pack that is not condemned and
+    /// of which `is_there` holds.
+    pub(super) fn place_of_base(
         &self,
         id: &Id,
         is_there: impl Fn(&PackRecord) -> bool,
-    ) -> Option<Kind> {
+    ) -> Option<Place> {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
-        let mut kind = None;
+        let mut base = None;
         self.visit(id, |pack, place| {
             let is_base = place.base.is_none() && !place.is_list;
-            kind = Some(place.kind)
+            base = Some(place)
                 .filter(|_| is_base && !condemned.packs.contains(&pack.name) && is_there(&pack));
-            kind.is_some()
+            base.is_some()
         });
-        kind
+        base
     }
 
     /// Calls `found` for each place until it returns true; whether it did.

@@ -5,9 +5,9 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::inserter::Worker;
 use super::previous::{Pages, Previous};
 use super::share::{ShareFrames, SharedFrame};
+use super::worker::Worker;
 use super::{Store, Stored, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
