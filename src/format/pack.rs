@@ -174,7 +174,7 @@ pub struct FrameRecord {
 impl FrameRecord {
     /// Where the objects begin in the decompressed frame, in order.
     pub fn object_offsets(&self) -> impl Iterator<Item = (u32, &FrameObject)> {
-        let table = put_table(&self.objects).len() as u32;
+        let table = encode_table(&self.objects).len() as u32;
         self.objects.iter().scan(table, |offset, object| {
             let start = *offset;
             *offset = offset.saturating_add(object.length);
@@ -247,7 +247,8 @@ pub(super) fn table_length(count: usize, lengths: impl Iterator<Item = u32>) -> 
     each.fold(varint_bytes(count as u64), usize::saturating_add)
 }
 
-fn put_table(objects: &[FrameObject]) -> Vec<u8> {
+/// Encodes the table that a raw frame begins with; the bytes of its objects follow it.
+pub fn encode_table(objects: &[FrameObject]) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + objects.len() * 4);
     put_length(&mut out, objects.len());
     for object in objects {
@@ -263,15 +264,9 @@ fn put_table(objects: &[FrameObject]) -> Vec<u8> {
 /// Encodes the raw bytes of a frame: the table of its objects, then `bodies`, all their bytes.
 pub fn encode_frame(objects: &[FrameObject], bodies: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    encode_frame_into(objects, bodies, &mut out);
-    out
-}
-
-/// As [`encode_frame`], in the place of what `out` holds.
-pub fn encode_frame_into(objects: &[FrameObject], bodies: &[u8], out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(&put_table(objects));
+    out.extend_from_slice(&encode_table(objects));
     out.extend_from_slice(bodies);
+    out
 }
 
 /// An object found in a raw frame: kind, whether it is a list (then with its id), and its bytes.
@@ -431,7 +426,7 @@ fn decode_frame_record(reader: &mut Reader<'_>, offset: u64) -> Result<FrameReco
         }
     }
     let frame = FrameRecord { place, checksum, objects, bases };
-    let raw = put_table(&frame.objects).len() as u64
+    let raw = encode_table(&frame.objects).len() as u64
         + frame.objects.iter().map(|object| u64::from(object.length)).sum::<u64>();
     if raw != u64::from(raw_length) {
         return Err(reader.error("objects do not fill their frame"));

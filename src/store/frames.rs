@@ -15,7 +15,7 @@ use crate::format::pack::{
 };
 
 /// Most bytes of decompressed frames kept.
-const KEPT_BYTES_MAX: usize = 24 << 20;
+const KEPT_BYTES_MAX: usize = 32 << 20;
 /// Most packs kept open.
 const OPEN_PACKS_MAX: usize = 32;
 
@@ -126,6 +126,14 @@ impl Frames {
             }
         }
         Ok(raw)
+    }
+
+    /// Has the system fetch a frame that is about to be read, as far as that can be done.
+    pub fn will_need(&self, pack: &Id, place: &FramePlace) {
+        // What is wrong with it is told by whoever reads it.
+        if let Ok(file) = self.open_pack(pack) {
+            file.will_need(place.offset..place.offset.saturating_add(place.total_length()));
+        }
     }
 
     /// As [`Frames::read`], from the pack and not kept.

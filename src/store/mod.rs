@@ -13,6 +13,7 @@ mod locate;
 mod loose;
 mod merge;
 mod object_set;
+mod open_frame;
 mod pack_writer;
 mod parts;
 mod previous;

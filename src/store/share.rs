@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::format::pack::{FrameObject, PackClass};
+use super::open_frame::RawFrame;
+use crate::format::pack::PackClass;
 
 /// Brings frames to workers that have nothing to do.
 pub trait ShareFrames: std::fmt::Debug + Send + Sync {
@@ -21,8 +22,7 @@ pub trait ShareFrames: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct SharedFrame {
     pub(super) class: PackClass,
-    pub(super) objects: Vec<FrameObject>,
-    pub(super) raw: Vec<u8>,
+    pub(super) raw: RawFrame,
     /// The round that its worker had joined.
     pub(super) round: u64,
     /// Of its worker; taken when it has been handed over.
@@ -43,15 +43,9 @@ struct State {
 }
 
 impl SharedFrame {
-    pub(super) fn new(
-        class: PackClass,
-        objects: Vec<FrameObject>,
-        raw: Vec<u8>,
-        round: u64,
-        pending: &Arc<Pending>,
-    ) -> Self {
+    pub(super) fn new(class: PackClass, raw: RawFrame, round: u64, pending: &Arc<Pending>) -> Self {
         pending.state().frames += 1;
-        Self { class, objects, raw, round, pending: Some(Arc::clone(pending)) }
+        Self { class, raw, round, pending: Some(Arc::clone(pending)) }
     }
 
     /// Notes that the frame is on its way into a pack, or again with its worker.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 
 use super::inserter::Inserter;
+use super::open_frame::{OpenFrame, RawFrame};
 use super::pack_writer::PackPart;
 use super::publisher::Message;
 use super::share::{Pending, ShareFrames, SharedFrame};
@@ -17,18 +18,17 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::{
     CONTENT_FRAME_BYTES_TARGET, DELTA_FRAME_BYTES_TARGET, DELTA_FRAME_RAW_BYTES_TARGET,
-    FRAME_OBJECTS_MAX, METADATA_FRAME_BYTES_TARGET,
+    FRAME_OBJECTS_MAX, METADATA_FRAME_BYTES_TARGET, SHORT_CONTENT_BYTES,
+    SHORT_CONTENT_FRAME_BYTES_TARGET,
 };
 use crate::format::compress::{Codec, Compression, Compressor};
 use crate::format::delta::{Base, encode_delta_frame};
-use crate::format::pack::{FrameObject, PackClass, encode_frame, encode_frame_into};
+use crate::format::pack::{FrameObject, PackClass, encode_frame};
 
 /// Bytes of a delta frame, its footer and its index that an object and its base take.
 const DELTA_OVERHEAD_BYTES: usize = 120;
 /// Objects in one delta frame, at most: to read one, the table of all is read.
 const DELTA_FRAME_OBJECTS_MAX: usize = 1024;
-/// Shortest file content that is compared with what it is like.
-const DELTA_CONTENT_BYTES_MIN: usize = 16 << 10;
 /// Bytes of a frame that are decoded at most to get at what file content is like, for each byte of
 /// that content. Of 1,470 changed source files, this stores 6.9 MB; without it, 6.3 MB in a third more
 /// time; with half of it, 7.3 MB in a tenth less.
@@ -43,12 +43,11 @@ pub struct Worker<'i> {
     number: usize,
     sender: Sender<Message>,
     compressor: Compressor,
-    content: OpenFrame,
-    metadata: OpenFrame,
+    /// By shelf.
+    frames: [OpenFrame; 3],
     content_deltas: OpenDeltas,
     metadata_deltas: OpenDeltas,
-    /// The frame that is compressed, and what comes of it: kept from one frame to the next.
-    raw: Vec<u8>,
+    /// What comes of a frame: kept from one to the next.
     compressed: Vec<u8>,
     /// Who brings frames to other workers, and what of this one is there.
     share: Option<Arc<dyn ShareFrames>>,
@@ -57,10 +56,39 @@ pub struct Worker<'i> {
     is_finished: bool,
 }
 
-#[derive(Debug, Default)]
-struct OpenFrame {
-    objects: Vec<FrameObject>,
-    bodies: Vec<u8>,
+/// Which frame an object goes into, and in the end which pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shelf {
+    Short,
+    Content,
+    Metadata,
+}
+
+impl Shelf {
+    const ALL: [Self; 3] = [Self::Short, Self::Content, Self::Metadata];
+
+    fn of(is_metadata: bool, length: usize) -> Self {
+        match is_metadata {
+            true => Self::Metadata,
+            false if length < SHORT_CONTENT_BYTES => Self::Short,
+            false => Self::Content,
+        }
+    }
+
+    fn frame_bytes(self) -> usize {
+        match self {
+            Self::Short => SHORT_CONTENT_FRAME_BYTES_TARGET,
+            Self::Content => CONTENT_FRAME_BYTES_TARGET,
+            Self::Metadata => METADATA_FRAME_BYTES_TARGET,
+        }
+    }
+
+    fn class(self) -> PackClass {
+        match self {
+            Self::Short | Self::Content => PackClass::Content,
+            Self::Metadata => PackClass::Metadata,
+        }
+    }
 }
 
 /// Objects of a delta frame, encoded already.
@@ -84,11 +112,9 @@ impl<'i> Worker<'i> {
             number,
             sender,
             compressor: Compressor::new(inserter.options.compression)?,
-            content: OpenFrame::default(),
-            metadata: OpenFrame::default(),
+            frames: Default::default(),
             content_deltas: OpenDeltas::default(),
             metadata_deltas: OpenDeltas::default(),
-            raw: Vec::new(),
             compressed: Vec::new(),
             share: None,
             pending: Arc::default(),
@@ -172,45 +198,54 @@ impl<'i> Worker<'i> {
         {
             return self.put_delta(object, is_metadata, delta);
         }
-        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
-        let target =
-            if is_metadata { METADATA_FRAME_BYTES_TARGET } else { CONTENT_FRAME_BYTES_TARGET };
-        let is_full =
-            frame.bodies.len() + bytes.len() > target || frame.objects.len() >= FRAME_OBJECTS_MAX;
-        if is_full && !frame.objects.is_empty() {
-            self.flush(is_metadata)?;
+        let shelf = Shelf::of(is_metadata, bytes.len());
+        let frame = self.frame(shelf);
+        if frame.length() + bytes.len() > shelf.frame_bytes()
+            || frame.objects.len() >= FRAME_OBJECTS_MAX
+        {
+            self.flush(shelf)?;
         }
-        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
-        frame.objects.push(object);
-        frame.bodies.extend_from_slice(bytes);
+        self.frame(shelf).add(object, bytes);
         Ok(())
     }
 
-    fn flush(&mut self, is_metadata: bool) -> Result<(), WriteError> {
-        let frame = if is_metadata { &mut self.metadata } else { &mut self.content };
-        if frame.objects.is_empty() {
+    fn frame(&mut self, shelf: Shelf) -> &mut OpenFrame {
+        let [short, content, metadata] = &mut self.frames;
+        match shelf {
+            Shelf::Short => short,
+            Shelf::Content => content,
+            Shelf::Metadata => metadata,
+        }
+    }
+
+    fn flush(&mut self, shelf: Shelf) -> Result<(), WriteError> {
+        if self.frame(shelf).objects.is_empty() {
             return Ok(());
         }
-        let class = if is_metadata { PackClass::Metadata } else { PackClass::Content };
-        let objects = std::mem::take(&mut frame.objects);
-        encode_frame_into(&objects, &frame.bodies, &mut self.raw);
-        frame.bodies.clear();
-        let objects = match &self.share {
-            None => objects,
-            Some(share) => {
-                let raw = std::mem::take(&mut self.raw);
-                let frame = SharedFrame::new(class, objects, raw, self.round, &self.pending);
-                let Some(mut frame) = share.offer(frame) else { return Ok(()) };
-                frame.settle();
-                self.raw = std::mem::take(&mut frame.raw);
-                std::mem::take(&mut frame.objects)
-            }
+        let raw = self.frame(shelf).close();
+        let frame = SharedFrame::new(shelf.class(), raw, self.round, &self.pending);
+        let frame = match &self.share {
+            None => Some(frame),
+            Some(share) => share.offer(frame),
         };
-        let codec = self.compressor.compress(&self.raw, &mut self.compressed)?;
+        if let Some(frame) = frame {
+            let raw = self.compress(frame)?;
+            self.frame(shelf).reuse(raw);
+        }
+        Ok(())
+    }
+
+    /// Compresses a frame and hands it over; its memory.
+    fn compress(&mut self, mut frame: SharedFrame) -> Result<RawFrame, WriteError> {
+        let mut raw = std::mem::take(&mut frame.raw);
+        let codec = self.compressor.compress(raw.bytes(), &mut self.compressed)?;
         let stored = self.compressed.as_slice().to_vec();
-        let (raw_length, bases) = (self.raw.len(), Vec::new());
+        let objects = std::mem::take(&mut raw.objects);
+        let (class, raw_length, bases) = (frame.class, raw.bytes().len(), Vec::new());
         let part = PackPart { class, codec, stored, raw_length, objects, bases };
-        self.send(self.round, part)
+        self.send(frame.round, part)?;
+        frame.settle();
+        Ok(raw)
     }
 
     fn send(&self, round: u64, part: PackPart) -> Result<(), WriteError> {
@@ -228,15 +263,8 @@ impl<'i> Worker<'i> {
     ///
     /// The compressor fails its check, or the publisher has stopped; that worker will not say that
     /// it handed over everything.
-    pub fn take_over(&mut self, mut frame: SharedFrame) -> Result<(), WriteError> {
-        let codec = self.compressor.compress(&frame.raw, &mut self.compressed)?;
-        let stored = self.compressed.as_slice().to_vec();
-        let (class, raw_length, bases) = (frame.class, frame.raw.len(), Vec::new());
-        let objects = std::mem::take(&mut frame.objects);
-        let part = PackPart { class, codec, stored, raw_length, objects, bases };
-        self.send(frame.round, part)?;
-        frame.settle();
-        Ok(())
+    pub fn take_over(&mut self, frame: SharedFrame) -> Result<(), WriteError> {
+        self.compress(frame).map(drop)
     }
 
     /// Waits for the frames that others compress.
@@ -258,8 +286,7 @@ impl<'i> Worker<'i> {
         bytes: &[u8],
         like: &Id,
     ) -> Result<Option<(Base, Vec<u8>)>, WriteError> {
-        let least =
-            if kind.is_metadata() { DELTA_METADATA_BYTES_MIN } else { DELTA_CONTENT_BYTES_MIN };
+        let least = if kind.is_metadata() { DELTA_METADATA_BYTES_MIN } else { SHORT_CONTENT_BYTES };
         let base = Some(like).filter(|_| bytes.len() >= least && self.compares());
         let Some((base, depth)) = base.and_then(|like| self.inserter.store.base_for(like)) else {
             return Ok(None);
@@ -321,10 +348,8 @@ impl<'i> Worker<'i> {
     }
 
     fn flush_all(&mut self) -> Result<(), WriteError> {
-        for is_metadata in [false, true] {
-            self.flush(is_metadata)?;
-            self.flush_deltas(is_metadata)?;
-        }
+        Shelf::ALL.into_iter().try_for_each(|shelf| self.flush(shelf))?;
+        [false, true].into_iter().try_for_each(|is_metadata| self.flush_deltas(is_metadata))?;
         self.await_shared()
     }
 

@@ -1293,10 +1293,18 @@ fn limits_and_sizes() {
         table("limits"),
         expected.map(|(value, text)| vec![value.to_string(), text.to_owned()])
     );
-    let expected: [(u64, &str); 8] = [
+    let expected: [(u64, &str); 10] = [
+        (
+            limits::SHORT_CONTENT_BYTES as u64,
+            "bytes below which file data is packed in frames of its own",
+        ),
+        (
+            limits::SHORT_CONTENT_FRAME_BYTES_TARGET as u64,
+            "raw bytes at which a frame of those is closed",
+        ),
         (
             limits::CONTENT_FRAME_BYTES_TARGET as u64,
-            "raw bytes at which a frame of file data is closed",
+            "raw bytes at which any other frame of file data is closed",
         ),
         (
             limits::METADATA_FRAME_BYTES_TARGET as u64,
@@ -1388,12 +1396,12 @@ fn figures_of_repositories() {
     says("SCALE", "together are 0.01 percent of the packs; the index adds 0.007 percent");
 
     let packs = (MB * MB).div_ceil(limits::PACK_BYTES_TARGET);
-    let in_frame = limits::CONTENT_FRAME_BYTES_TARGET as u64 / 10_000;
+    let in_frame = limits::SHORT_CONTENT_FRAME_BYTES_TARGET as u64 / 10_000;
     let frames = objects.div_ceil(in_frame);
     says("SCALE", &format!("{in_frame} of them fill a frame"));
     says("SCALE", &format!("they fill {packs} packs of 64 MiB with {frames} frames"));
     says("SCALE", &format!("The index has {} MB", index(packs, frames) / MB));
-    let footers = footer_bytes(&[10_000; 419]) * objects / in_frame;
+    let footers = footer_bytes(&[10_000; 838]) * objects / in_frame;
     says("SCALE", &format!("and the footers {} MB", footers / MB));
 
     let metadata = Metadata {

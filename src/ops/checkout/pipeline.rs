@@ -43,7 +43,7 @@ pub(super) fn run(checkout: &Checkout<'_>) -> Result<Walked, CheckoutError> {
         let walker = std::thread::Builder::new().stack_size(WALK_STACK_BYTES);
         let walk = walker.spawn_scoped(scope, move || Walk::new(checkout, batches).run());
         let walk = walk.map_err(CheckoutError::Thread)?;
-        hand_out(&taken, &jobs, &is_stopped);
+        hand_out(checkout, &taken, &jobs, &is_stopped);
         drop((taken, jobs));
         walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
@@ -53,8 +53,16 @@ pub(super) fn run(checkout: &Checkout<'_>) -> Result<Walked, CheckoutError> {
     }
 }
 
-fn hand_out(batches: &Receiver<Batch>, jobs: &Sender<Job>, is_stopped: &AtomicBool) {
+fn hand_out(
+    checkout: &Checkout<'_>,
+    batches: &Receiver<Batch>,
+    jobs: &Sender<Job>,
+    is_stopped: &AtomicBool,
+) {
     for job in batches.iter().flat_map(Batch::jobs) {
+        if let Some(frame) = &job.frame {
+            checkout.store.frames().will_need(&frame.pack, &frame.place);
+        }
         if is_stopped.load(Ordering::Relaxed) || jobs.send(job).is_err() {
             return;
         }
