@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here changes a source, follows a link, or waits for a pipe.
 
+pub mod ahead;
 mod excludes;
 mod glob;
 mod includes;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file that could not be read is on record, and its directory does not wait for it.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::before::decoded;
@@ -12,6 +13,7 @@ use crate::base::path::join;
 use crate::format::tree::Node;
 use crate::ops::read_entry::{EntryError, ReadEntry, read_entry_like};
 use crate::os::Status;
+use crate::source::ahead::fetch_ahead;
 use crate::source::stat_index::Stamp;
 use crate::store::ObjectSink;
 
@@ -29,8 +31,19 @@ pub(super) struct FileTask {
 }
 
 impl<S: ObjectSink> Walker<'_, '_, S> {
+    /// Reads files, one after the other.
+    pub(super) fn files(&mut self, tasks: &[FileTask]) -> Result<(), TreeError> {
+        if tasks.len() > 1 {
+            fetch_ahead(tasks.iter().filter_map(|task| {
+                let place = task.directory.places.get(task.place)?;
+                Some((place.descriptor.as_fd(), &*task.name, &task.status))
+            }));
+        }
+        tasks.iter().try_for_each(|task| self.file(task))
+    }
+
     /// Reads a file and hands its entry to its directory.
-    pub(super) fn file(&mut self, task: &FileTask) -> Result<(), TreeError> {
+    fn file(&mut self, task: &FileTask) -> Result<(), TreeError> {
         let Some(place) = task.directory.places.get(task.place) else { return Ok(()) };
         let (scan, tally) = (self.scan, &mut self.tally);
         let on_read = &mut |bytes| {

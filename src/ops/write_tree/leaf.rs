@@ -82,7 +82,7 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
         let batch = self.take_files();
         // Where others are busy, a directory of any length is read as it is listed.
         match self.tasks.offer(batch) {
-            Some(Task::Files(files)) => files.iter().try_for_each(|file| self.file(file)),
+            Some(Task::Files(files)) => self.files(&files),
             _ => Ok(()),
         }
     }

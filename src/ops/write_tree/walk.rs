@@ -108,7 +108,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
             let done = match work {
                 Work::Task(Task::Root(directory)) => self.look_into(&directory, false),
                 Work::Task(Task::Directory(waiting)) => self.enter(waiting),
-                Work::Task(Task::Files(files)) => files.iter().try_for_each(|file| self.file(file)),
+                Work::Task(Task::Files(files)) => self.files(&files),
                 Work::Frame(frame) => self.sink.take_over(frame).map_err(TreeError::from),
             };
             if let Err(error) = done {
