@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
-
-fn records(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
+use crate::sandbox::{Sandbox, records};
 
 fn pattern() -> impl Strategy<Value = String> {
     let name = prop_oneof![Just("a"), Just("b"), Just("*"), Just("?"), Just("[ab]"), Just("**")];

@@ -5,16 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, noise};
 
 /// How often a backup is killed in the ordinary test run; `RUNUP_KILLS` asks for more.
 const KILLS: u32 = 12;
-
-fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
 
 #[test]
 fn a_killed_backup_leaves_nothing_to_do() {

@@ -14,19 +14,9 @@ use runup::repository::Repository;
 use runup::store::{PackPart, PackWriter, ReadError};
 use serde_json::Value;
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Sandbox, noise};
 
 const PROJECT: &str = "  app:\n    include: [src]\n";
-
-fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn records(ran: &Ran) -> Vec<Value> {
-    ran.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 fn packs(sandbox: &Sandbox) -> BTreeSet<PathBuf> {
     let listed = fs::read_dir(sandbox.path(".runup/packs")).unwrap();
@@ -37,7 +27,7 @@ fn packs(sandbox: &Sandbox) -> BTreeSet<PathBuf> {
 fn stored(sandbox: &Sandbox) -> BTreeMap<String, Value> {
     let ran = sandbox.run("runup-cat-object --batch-all-objects --batch-check").succeeds();
     let id = |record: &Value| record["id"].as_str().unwrap().to_owned();
-    records(&ran).into_iter().map(|record| (id(&record), record)).collect()
+    ran.records().into_iter().map(|record| (id(&record), record)).collect()
 }
 
 /// The ids of what is stored as a difference, and of their bases.
@@ -87,7 +77,7 @@ fn checked(sandbox: &Sandbox, options: &str, code: i32) -> Vec<(String, String, 
     let ran = sandbox.run(&format!("runup-fsck {options}")).exits(code);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let path = |value: &Value| format!("{} {}", value["job"], text(&value["path"]));
-    let findings = records(&ran).into_iter().filter(|record| record["message_type"] == "finding");
+    let findings = ran.records().into_iter().filter(|record| record["message_type"] == "finding");
     findings
         .map(|finding| {
             let affected = finding["affected"].as_array().unwrap().iter().map(path).collect();
@@ -121,10 +111,10 @@ fn what_changed_a_little_is_stored_as_what_differs() {
     restores_exactly(&sandbox);
     assert_eq!(checked(&sandbox, "", 0), []);
     let verified = sandbox.run("runup-verify-pack .runup/packs/*").succeeds();
-    assert!(records(&verified).iter().all(|pack| pack["unproved_objects"] == 0));
+    assert!(verified.records().iter().all(|pack| pack["unproved_objects"] == 0));
     // Elsewhere the bases are not at hand, and the hash of each pack has to do.
     let alone = "cp .runup/packs/* ../out && cd ../out && runup-verify-pack ./*.pack";
-    let verified = records(&sandbox.run(&format!("mkdir -p ../out; {alone}")).succeeds());
+    let verified = sandbox.run(&format!("mkdir -p ../out; {alone}")).succeeds().records();
     let unproved = verified.iter().map(|pack| pack["unproved_objects"].as_u64().unwrap());
     assert_eq!(unproved.sum::<u64>(), 6);
 }
@@ -180,12 +170,12 @@ fn one_file() -> (Sandbox, PathBuf) {
 fn a_missing_base_is_found_without_reading_data_and_refuses_a_snapshot() {
     let (sandbox, pack) = one_file();
     let tree = sandbox.run("runup-rev-parse --plain app:").succeeds().stdout();
-    let listed = records(&sandbox.run("runup-rev-list --objects app").succeeds());
+    let listed = sandbox.run("runup-rev-list --objects app").succeeds().records();
     let base = object_id(Kind::Blob, &noise(20_000, 2)).to_hex();
     let of_base: Vec<_> = listed.iter().filter(|record| record["id"] == base.as_str()).collect();
     assert_eq!(of_base.len(), 1, "what is needed is listed: {listed:?}");
     // It is not the first job's alone, though only that one has its path.
-    let alone = records(&sandbox.run("runup-rev-list --objects app@1 --not app@2").succeeds());
+    let alone = sandbox.run("runup-rev-list --objects app@1 --not app@2").succeeds().records();
     assert!(!alone.is_empty());
     assert!(alone.iter().all(|record| record["id"] != base.as_str()), "{alone:?}");
     fs::remove_file(&pack).unwrap();

@@ -14,7 +14,7 @@ use runup::format::tree::{self, Entry, Metadata, Node};
 use runup::repository::Repository;
 use runup::store::{LooseSink, put_any};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, records};
 
 const PROJECT: &str = "  app:\n    include: [.]\n    exclude: [runup.yaml]\n";
 
@@ -67,10 +67,6 @@ fn build(root: &Path, things: &Things) {
             }
         }
     }
-}
-
-fn records(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// A listing by path, in the order in which directories are walked.

@@ -17,22 +17,12 @@ use runup::repository::Repository;
 use runup::store::{InsertOptions, Inserter, Worker, WriteError};
 use serde_json::{Value, json};
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, noise};
 
 const PROJECT: &str = "  app:\n    include: [src]\n";
 
-fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn records(ran: &Ran) -> Vec<Value> {
-    ran.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn summary(ran: &Ran) -> Value {
-    let summary = records(ran).pop().unwrap();
+    let summary = ran.records().pop().unwrap();
     assert_eq!(summary["message_type"], "summary", "{}", ran.stdout());
     summary
 }
@@ -75,7 +65,7 @@ fn restores_exactly(sandbox: &Sandbox) {
 
 /// Findings of a check as codes, and the objects that it says are missing.
 fn checked(sandbox: &Sandbox, code: i32) -> (BTreeSet<String>, BTreeSet<String>) {
-    let found = records(&sandbox.run("runup-fsck").exits(code));
+    let found = sandbox.run("runup-fsck").exits(code).records();
     let findings = || found.iter().filter(|record| record["message_type"] == "finding");
     let missing = findings().filter(|finding| finding["code"] == "missing_object");
     let missing = missing.map(|finding| text(&finding["object"])).collect();
@@ -84,7 +74,7 @@ fn checked(sandbox: &Sandbox, code: i32) -> (BTreeSet<String>, BTreeSet<String>)
 
 /// What `verify-pack -v` says of a pack: of each object, and of the pack itself.
 fn verified(sandbox: &Sandbox, pack: &str, code: i32) -> (Vec<Value>, Value) {
-    let mut found = records(&sandbox.run(&format!("runup-verify-pack -v {pack}")).exits(code));
+    let mut found = sandbox.run(&format!("runup-verify-pack -v {pack}")).exits(code).records();
     let pack = found.pop().unwrap();
     assert_eq!(pack["is_sound"], code == 0, "{pack}");
     (found, pack)
@@ -111,7 +101,7 @@ fn a_lost_index_is_made_again_from_footers() {
     let dry = sandbox.run("runup-index-pack --dry-run").succeeds();
     assert_eq!(files(&sandbox, "index").len(), 0, "a dry run writes nothing");
     let ran = sandbox.run("runup-index-pack").succeeds();
-    let indexed = records(&ran);
+    let indexed = ran.records();
     assert_eq!(indexed.len(), packs.len() + 1);
     for record in &indexed[..packs.len()] {
         assert_eq!((&record["how"], &record["error"]), (&"footer".into(), &Value::Null));
@@ -123,7 +113,7 @@ fn a_lost_index_is_made_again_from_footers() {
     assert_eq!(checked(&sandbox, 0).0, BTreeSet::new(), "nothing is left to say");
     restores_exactly(&sandbox);
     let again = sandbox.run("runup-index-pack").succeeds();
-    assert_eq!(records(&again).len(), 1, "all is covered");
+    assert_eq!(again.records().len(), 1, "all is covered");
     let name = packs.first().unwrap().display().to_string();
     let named = sandbox.run(&format!("runup-index-pack {name}")).succeeds();
     assert_eq!(named.record()["how"], "covered");
@@ -153,7 +143,7 @@ fn packs_without_footers_are_replaced_by_packs_of_their_frames() {
         sandbox.run("runup-index-pack -n").succeeds();
         assert_eq!(files(&sandbox, "packs"), packs, "a dry run writes nothing");
         let ran = sandbox.run("runup-index-pack").succeeds();
-        for record in records(&ran).iter().filter(|record| record["message_type"] == "pack") {
+        for record in ran.records().iter().filter(|record| record["message_type"] == "pack") {
             assert_eq!(record["how"], "scan");
             assert_eq!(record["salvaged_to"].as_array().unwrap().len(), 1);
         }
@@ -182,7 +172,7 @@ fn a_pack_cut_in_its_last_frame_costs_the_objects_of_that_frame() {
     fs::write(&pack, &bytes[..last as usize + 50]).unwrap();
     sandbox.run("rm .runup/index/*").succeeds();
     let ran = sandbox.run("runup-index-pack").exits(4);
-    let record = records(&ran).into_iter().find(|record| record["how"] == "scan").unwrap();
+    let record = ran.records().into_iter().find(|record| record["how"] == "scan").unwrap();
     assert_eq!(record["error"]["code"], "damaged_frame");
     assert_eq!(record["objects"], objects.len() - lost.len());
     assert_eq!(summary(&ran)["dropped"], 0, "jobs lead to all that is incomplete now");
@@ -265,7 +255,7 @@ fn what_a_killed_writer_left_incomplete_is_not_indexed() {
     }
     left_behind(&sandbox, |worker| worker.put(Kind::Blob, b"blob\n").map(drop));
     let ran = sandbox.run("runup-index-pack").succeeds();
-    let dropped: Vec<_> = records(&ran).iter().map(|record| record["dropped"].clone()).collect();
+    let dropped: Vec<_> = ran.records().iter().map(|record| record["dropped"].clone()).collect();
     assert_eq!(dropped.iter().filter(|dropped| **dropped == 1).count(), 2, "{dropped:?}");
     assert_eq!(summary(&ran)["dropped"], 2);
     for (bytes, code) in [(&broken, 1), (&above, 1), (&whole, 0), (&whole_above, 0)] {
@@ -329,9 +319,9 @@ fn loose_objects_go_into_packs_that_are_sound() {
     }
     sandbox.write("long", &noise(3_000_000, 50));
     let stored = sandbox.run("runup-hash-object -w f* long").succeeds();
-    ids.extend(records(&stored).iter().map(|record| text(&record["id"])));
+    ids.extend(stored.records().iter().map(|record| text(&record["id"])));
     let ran = sandbox.run("runup-pack-objects -v").succeeds();
-    let packed = records(&ran);
+    let packed = ran.records();
     let (lists, whole): (Vec<_>, Vec<_>) = packed
         .iter()
         .filter(|record| record["message_type"] == "object")
@@ -342,7 +332,7 @@ fn loose_objects_go_into_packs_that_are_sound() {
     assert_eq!(ends["objects"], lists.len() + whole.len());
     assert_eq!((&ends["packs"], &ends["errors"]), (&2.into(), &0.into()), "content and metadata");
     let script = "runup-verify-pack -v $(cd .runup/packs; ls | cut -c 1-20)";
-    let found = records(&sandbox.run(script).succeeds());
+    let found = sandbox.run(script).succeeds().records();
     let in_packs: BTreeSet<_> = found.iter().filter_map(|r| r["id"].as_str()).collect();
     assert!(ids.iter().all(|id| in_packs.contains(id.as_str())));
     let classes: BTreeSet<_> = found.iter().filter_map(|r| r["class"].as_str()).collect();
@@ -401,7 +391,7 @@ fn a_higher_level_makes_smaller_packs_in_the_order_asked_for() {
     assert_eq!((&ends["objects"], &ends["already_packed"]), (&10.into(), &10.into()));
     assert!(ends["packed_bytes"].as_u64().unwrap() < before * 95 / 100, "{ends} {before}");
     let asked: Vec<_> =
-        records(&ran).iter().filter_map(|r| r["id"].as_str().map(str::to_owned)).collect();
+        ran.records().iter().filter_map(|r| r["id"].as_str().map(str::to_owned)).collect();
     let pack = text(&ends["pack_names"][0]);
     let (objects, _) = verified(&sandbox, &pack, 0);
     let lie: Vec<_> = objects.iter().map(|object| text(&object["id"])).collect();
@@ -430,13 +420,13 @@ fn all_objects_are_those_that_jobs_reach() {
     for revision in ["app@1", "app@2"] {
         let script =
             format!("runup-rev-parse {revision} {revision}: && runup-ls-tree -r -t {revision}");
-        for record in records(&sandbox.run(&script).succeeds()) {
+        for record in sandbox.run(&script).succeeds().records() {
             expected.insert(text(&record["id"]), record["size_bytes"].as_u64());
         }
     }
     let check = |options: &str| -> Vec<Value> {
         let script = format!("runup-cat-object --batch-all-objects {options}");
-        let found = records(&sandbox.run(&script).succeeds());
+        let found = sandbox.run(&script).succeeds().records();
         for record in &found {
             assert_eq!((&record["status"], &record["copies"]), (&"found".into(), &1.into()));
             let size_bytes = expected[&text(&record["id"])];
@@ -595,7 +585,7 @@ fn figures_are_those_of_the_files() {
     left_behind(&sandbox, |worker| worker.put(Kind::Blob, b"left").map(drop));
     fs::write(sandbox.path(".runup/tmp/x"), b"12345").unwrap();
     let counts = sandbox.run("runup-count-objects").succeeds().record();
-    let all = records(&sandbox.run("runup-cat-object --batch-all-objects").succeeds());
+    let all = sandbox.run("runup-cat-object --batch-all-objects").succeeds().records();
     assert_eq!(counts["objects"], all.len());
     for kind in ["blob", "tree", "snapshot", "page", "part", "links"] {
         let count = all.iter().filter(|record| record["kind"] == kind).count();

@@ -24,10 +24,6 @@ fn id(sandbox: &Sandbox, revision: &str) -> String {
     ran.stdout().trim().to_owned()
 }
 
-fn records(ran: &Ran) -> Vec<Value> {
-    ran.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// The code and message of the failure.
 fn failure(ran: &Ran) -> (String, String) {
     let stderr = ran.stderr();
@@ -84,7 +80,7 @@ fn a_transaction_happens_whole_or_not_at_all() {
         "printf 'create tag/a app@1\\nupdate tag/b app@1 none\\nupdate pin/c app@1:src/file\\n' \
          | runup-update-ref --stdin",
     );
-    assert_eq!(records(&ran.succeeds()).len(), 3);
+    assert_eq!(ran.succeeds().records().len(), 3);
     assert_eq!(names(&sandbox), "pin/c tag/a tag/b ");
     assert_eq!(tables(&sandbox), 1, "one table for all of it");
     for (last, found, expected) in [
@@ -112,7 +108,7 @@ fn a_transaction_happens_whole_or_not_at_all() {
         "printf 'update tag/a app@2 {one}\\ndelete pin/c\\nverify tag/b {one}\\nverify tag/d none\\n' \
          | runup-update-ref --stdin"
     );
-    let changed = records(&sandbox.run(&script).succeeds());
+    let changed = sandbox.run(&script).succeeds().records();
     assert_eq!(changed[0], json!({"name": "tag/a", "old": one, "id": two, "kind": "snapshot"}));
     assert_eq!((&changed[1]["name"], &changed[1]["id"]), (&json!("pin/c"), &Value::Null));
     assert_eq!(changed.len(), 2, "what was only verified has not changed");
@@ -202,7 +198,7 @@ fn refs_are_listed_with_what_holds_them() {
         )
         .succeeds();
     let one = sandbox.run("runup-cat-snapshot app@1").succeeds().record();
-    let listed = records(&sandbox.run("runup-for-each-ref").succeeds());
+    let listed = sandbox.run("runup-for-each-ref").succeeds().records();
     let of = |key: &str| listed.iter().map(|record| record[key].clone()).collect::<Vec<_>>();
     assert_eq!(of("name"), ["pin/file", "project/app", "tag/v1", "tag/v2"]);
     assert_eq!(of("type"), ["pin", "project", "tag", "tag"]);

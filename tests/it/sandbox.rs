@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A directory with a context in it, and a pinned environment for programs run there.
@@ -157,8 +158,25 @@ impl Ran {
     }
 
     /// The first JSON record on standard output.
-    pub(crate) fn record(&self) -> serde_json::Value {
+    pub(crate) fn record(&self) -> Value {
         let text = self.stdout();
         serde_json::from_str(text.lines().next().unwrap_or_default()).unwrap()
     }
+
+    /// All JSON records on standard output.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        records(&self.stdout())
+    }
+}
+
+/// JSON records, one a line.
+pub(crate) fn records(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Bytes that neither shrink nor recur, the same ones for the same seed.
+pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
 }

@@ -1,7 +1,5 @@
 //! Attacks on a restore target, each beside a canary directory that must stay as it was.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;

@@ -18,9 +18,9 @@ use crate::base::path::join;
 use crate::format::tree::{self, Entry, Metadata, Node};
 use crate::target::{Overwrite, TargetDirectory, TargetError};
 
-/// Files that are planned together; each takes about 280 bytes meanwhile. A backup sorts files before
-/// it packs them, so a frame holds files from all over the tree, and smaller batches decode it anew.
-const BATCH_FILES: usize = 1 << 18;
+/// Files that are planned together; each takes about 280 bytes meanwhile, and two batches are held. A
+/// frame with files of two batches is decoded for each.
+const BATCH_FILES: usize = 1 << 17;
 
 pub(super) struct Walk<'c, 'a> {
     checkout: &'c Checkout<'a>,

@@ -146,7 +146,7 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         let is_container = places.iter().all(|place| place.verdict == Verdict::Descend);
         let entered = places.len();
         places.retain(|place| self.scan.is_entered(place, &path));
-        let contents = self.before(index.is_some(), record, before.as_ref());
+        let contents = self.before(record, before.as_ref());
         let is_as_seen = is_settled
             && entered == 1
             && self.scan.source.is_same_selection
@@ -170,9 +170,9 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         self.look_into(&directory, is_as_seen)
     }
 
-    fn before(&self, is_indexed: bool, record: u64, before: Option<&(Box<[u8]>, usize)>) -> Before {
-        if is_indexed {
-            let seen = self.scan.source.stat_index.and_then(|index| index.directory(record));
+    fn before(&self, record: u64, before: Option<&(Box<[u8]>, usize)>) -> Before {
+        if let Some(index) = self.scan.source.stat_index {
+            let seen = index.directory(record);
             return seen.map_or(Before::Nothing, |seen| Before::Seen(seen, record));
         }
         match before.and_then(|(encoded, _)| decoded(encoded)).map(|entry| entry.node) {
