@@ -189,7 +189,7 @@ _runup() {
 _runup_table() {
     options='-c=directory --context=directory --repository=directory --json -v --verbose -h --help -V --version'
     case $1 in
-    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
+    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
     init)
         options+=' --compression=text'
         arguments=''
@@ -213,6 +213,10 @@ _runup_table() {
     check)
         options+=' --read-data --jobs=text'
         arguments=''
+        ;;
+    forget)
+        options+=' --keep-last=text --keep-hourly=text --keep-daily=text --keep-weekly=text --keep-monthly=text --keep-quarterly=text --keep-yearly=text --keep-within=text --keep-tag=text --job=text -n --dry-run --undo'
+        arguments='project'
         ;;
     hash-object)
         options+=' -w --stdin --path=file --stdin-paths -z --loose --pack --jobs=text --plain'

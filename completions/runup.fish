@@ -206,6 +206,20 @@ __runup_command check porcelain 'Check that the repository is sound' '' '--jobs'
 __runup_option check -l read-data -d 'Read and verify every byte stored, not only the structure'
 __runup_option check -l jobs -x -a '(__runup_value text)' -d 'How many threads read packs'
 
+__runup_command forget porcelain 'Forget old jobs, by a policy or by number' 'project' '--keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-quarterly --keep-yearly --keep-within --keep-tag --job'
+__runup_option forget -l keep-last -x -a '(__runup_value text)' -d 'Keep the newest N jobs, or all of that time'
+__runup_option forget -l keep-hourly -x -a '(__runup_value text)' -d 'Keep the last job of each hour, in N hours or that time'
+__runup_option forget -l keep-daily -x -a '(__runup_value text)' -d 'Keep the last job of each day'
+__runup_option forget -l keep-weekly -x -a '(__runup_value text)' -d 'Keep the last job of each week'
+__runup_option forget -l keep-monthly -x -a '(__runup_value text)' -d 'Keep the last job of each month'
+__runup_option forget -l keep-quarterly -x -a '(__runup_value text)' -d 'Keep the last job of each quarter of a year'
+__runup_option forget -l keep-yearly -x -a '(__runup_value text)' -d 'Keep the last job of each year'
+__runup_option forget -l keep-within -x -a '(__runup_value text)' -d 'Keep all jobs of this time before the newest'
+__runup_option forget -l keep-tag -x -a '(__runup_value text)' -d 'Keep what has this tag; may be given several times'
+__runup_option forget -l job -x -a '(__runup_value text)' -d 'Forget this job, whatever a policy says; may be given several times'
+__runup_option forget -s n -l dry-run -d 'Only tell what would be forgotten'
+__runup_option forget -l undo -d 'Remember what was forgotten: all of it, or the jobs that are named'
+
 __runup_command hash-object plumbing 'Compute the ids of files, and store them' 'file*' '--path --jobs'
 __runup_option hash-object -s w -d 'Store the objects'
 __runup_option hash-object -l stdin -d 'Hash what comes on standard input'
@@ -382,7 +396,7 @@ __runup_option import-archive -l jobs -x -a '(__runup_value text)' -d 'How many 
 __runup_option import-archive -s z -d 'End the record with NUL'
 __runup_option import-archive -l plain -d 'Print the bare id'
 
-__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
+__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
 
 # The options that all commands have.
 __runup_option '' -s c -l context -x -a '(__runup_value directory)' -d 'The directory with runup.yaml, which relative includes start from'

@@ -6,5 +6,6 @@ pub mod kind;
 pub mod limits;
 pub mod monitor;
 pub mod path;
+pub mod retention;
 pub mod time;
 pub mod zeros;

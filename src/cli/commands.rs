@@ -53,6 +53,7 @@ commands!(
     super::snapshots::Snapshots,
     super::ls::Ls,
     super::check::Check,
+    super::forget::Forget,
     super::hash_object::HashObject,
     super::cat_object::CatObject,
     super::write_tree::WriteTree,

@@ -264,6 +264,11 @@ pub(super) fn file_time() -> Result<FileTime, Failure> {
     Ok(of_timestamp(pinned_time()?.timestamp()))
 }
 
+/// The time now, or what `RUNUP_DATE` says.
+pub(super) fn time_now() -> Result<Timestamp, Failure> {
+    Ok(pinned_time()?.timestamp())
+}
+
 fn pinned_time() -> Result<Zoned, Failure> {
     let Some(text) = variable("RUNUP_DATE") else { return Ok(Zoned::now()) };
     let text = text.to_string_lossy().into_owned();

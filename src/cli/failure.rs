@@ -7,6 +7,7 @@ use super::codes::Code;
 use super::exit::Exit;
 use crate::backend::BackendError;
 use crate::ops::backup::BackupError;
+use crate::ops::forget::ForgetError;
 use crate::ops::update_ref::UpdateRefError;
 use crate::ops::write_tree::TreeError;
 use crate::repository::{OpenError, RepositoryError, RevisionError};
@@ -266,6 +267,18 @@ impl From<UpdateRefError> for Failure {
             | UpdateRefError::Twice { .. }
             | UpdateRefError::Kind { .. } => (Exit::Usage, "bad_ref"),
             UpdateRefError::Repository(error) => of_repository(error),
+        };
+        Self::of(exit, code, &error)
+    }
+}
+
+impl From<ForgetError> for Failure {
+    fn from(error: ForgetError) -> Self {
+        let (exit, code) = match &error {
+            ForgetError::EmptyPolicy { .. } => (Exit::Usage, "empty_policy"),
+            ForgetError::Future { .. } => (Exit::Usage, "future_job"),
+            ForgetError::Pinned { .. } => (Exit::Failed, "pinned_job"),
+            ForgetError::Repository(error) => of_repository(error),
         };
         Self::of(exit, code, &error)
     }

@@ -19,6 +19,7 @@ mod environment;
 mod exit;
 mod failure;
 pub mod for_each_ref;
+pub mod forget;
 pub mod fsck;
 pub mod hash_object;
 pub mod import_archive;

@@ -11,6 +11,7 @@ use super::project_file_error::{error, unexpected, unknown_key, unquoted};
 use super::snapshot::is_project_name;
 use super::yaml;
 use super::yaml_node::{Key, KeyPath, Node, Position, ScalarKind, Value, describe_scalar};
+use crate::base::retention::{Amount, Every, Interval, Policy};
 
 /// Longest project file, in bytes.
 pub const PROJECT_FILE_BYTES_MAX: usize = yaml::BYTES_MAX;
@@ -19,12 +20,16 @@ pub const PROJECT_FILE_BYTES_MAX: usize = yaml::BYTES_MAX;
 pub const JOBS_MAX: u16 = 256;
 
 const TOP_KEYS: &[&str] = &["version", "project", "storage", "compression", "jobs"];
-const PROJECT_KEYS: &[&str] = &["include", "exclude", "one-file-system"];
+const PROJECT_KEYS: &[&str] = &["include", "exclude", "one-file-system", "keep"];
+const KEEP_KEYS: &[&str] =
+    &["last", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly", "within", "tags"];
 
 const EXPECTED_PATH: &str = "a path";
 const EXPECTED_LIST: &str = "a list: write each path on a line of its own, as `- path`";
 const EXPECTED_COMPRESSION: &str =
     "zstd, zstd:1 to zstd:19, deflate, deflate:1 to deflate:9, or none";
+const EXPECTED_AMOUNT: &str = "a count such as 7, or a time such as 36h, 30d, 8w, 6m or 2y6m";
+const EXPECTED_INTERVAL: &str = "a time such as 36h, 30d, 8w, 6m or 2y6m";
 
 /// What a `runup.yaml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +59,8 @@ pub struct Project {
     pub exclude_places: Vec<Position>,
     /// Whether to stay on the file systems of the included paths.
     pub one_file_system: bool,
+    /// Which jobs are kept, at least one rule; `None` if it does not say.
+    pub keep: Option<Policy>,
 }
 
 impl ProjectFile {
@@ -87,6 +94,12 @@ project:
     #  - '*.tmp'
     # Leave out other file systems mounted below.
     #one-file-system: true
+    # What `runup forget` keeps: here the last job of each of 7 days, of each week
+    # of a year, and of each month.
+    #keep:
+    #  daily: 7
+    #  weekly: 1y
+    #  monthly: 1000
 ";
 
     /// Looks up a project.
@@ -180,6 +193,7 @@ fn project(node: &Node, path: &KeyPath<'_>) -> Result<Project, ProjectFileError>
         include_places: Vec::new(),
         exclude_places: Vec::new(),
         one_file_system: false,
+        keep: None,
     };
     for (key, value) in mapping(node, path, "a mapping with the key `include`")? {
         let path = &KeyPath::Key(path, &key.text);
@@ -193,12 +207,55 @@ fn project(node: &Node, path: &KeyPath<'_>) -> Result<Project, ProjectFileError>
             }
             "exclude" => (project.exclude, project.exclude_places) = patterns(value, path)?,
             "one-file-system" => project.one_file_system = boolean(value, path)?,
+            "keep" => project.keep = Some(policy(value, path)?),
             _ => return Err(unknown_key(key, path, PROJECT_KEYS)),
         }
     }
     let missing = || error(node.position, path, Problem::MissingKey { key: "include" });
     (project.include, project.include_places) = include.ok_or_else(missing)?;
     Ok(project)
+}
+
+fn policy(node: &Node, path: &KeyPath<'_>) -> Result<Policy, ProjectFileError> {
+    const EXPECTED: &str = "a mapping with at least one of the keys last, daily, within and so on";
+    let mut policy = Policy::default();
+    for (key, value) in mapping(node, path, EXPECTED)? {
+        let path = &KeyPath::Key(path, &key.text);
+        match key.text.as_str() {
+            "within" => policy.within = Some(interval(value, path)?),
+            "tags" => {
+                let Value::List(items) = &value.value else {
+                    return Err(unexpected(value, path, "a list of tags"));
+                };
+                for (index, item) in items.iter().enumerate() {
+                    let path = &KeyPath::Item(path, index);
+                    policy.tags.insert(string(item, path, "a tag")?.to_owned());
+                }
+            }
+            word => {
+                let every = Every::ALL.into_iter().find(|every| every.word() == word);
+                let every = every.ok_or_else(|| unknown_key(key, path, KEEP_KEYS))?;
+                policy.every.insert(every, amount(value, path)?);
+            }
+        }
+    }
+    if policy.is_empty() {
+        return Err(unexpected(node, path, "a policy that keeps something"));
+    }
+    Ok(policy)
+}
+
+fn amount(node: &Node, path: &KeyPath<'_>) -> Result<Amount, ProjectFileError> {
+    let parsed = match &node.value {
+        Value::Scalar { text, .. } => text.parse().ok(),
+        _ => None,
+    };
+    parsed.ok_or_else(|| unexpected(node, path, EXPECTED_AMOUNT))
+}
+
+fn interval(node: &Node, path: &KeyPath<'_>) -> Result<Interval, ProjectFileError> {
+    let text = string(node, path, EXPECTED_INTERVAL)?;
+    text.parse().map_err(|_| unexpected(node, path, EXPECTED_INTERVAL))
 }
 
 /// Returns the patterns of a list, and where each stands.
@@ -315,7 +372,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "version: \"1.0\"\nstorage: ../store\ncompression: zstd:19\njobs: 256\n\
             project:\n  b.2:\n    include: [., 'a b', /etc]\n    exclude:\n    - '*.o'\n    \
-            one-file-system: true\n  a_-1: {include: [x]}\n";
+            one-file-system: true\n    keep: {last: 3, daily: 30d, yearly: '9', within: 2d, tags: [a]}\n  \
+            a_-1: {include: [x]}\n";
         let file = decode(text.as_bytes()).expect("valid");
         assert_eq!(file.storage.as_deref(), Some("../store"));
         assert_eq!(file.compression, Some(Compression::Zstd(19)));
@@ -331,6 +389,12 @@ mod tests {
         assert_eq!(places(&first.include_places), [(7, 15), (7, 18), (7, 25)]);
         assert_eq!(places(&first.exclude_places), [(9, 7)]);
         assert!(first.one_file_system);
+        let keep = first.keep.as_ref().expect("a policy");
+        let every: Vec<_> =
+            keep.every.iter().map(|(every, amount)| format!("{} {amount}", every.word())).collect();
+        assert_eq!(every, ["last 3", "daily 30d", "yearly 9"]);
+        assert_eq!(keep.within.map(|within| within.to_string()).as_deref(), Some("2d"));
+        assert!(keep.tags.iter().eq(["a"]));
         let second = file.project("a_-1").expect("present");
         assert_eq!(second.include, ["x"]);
         assert!(second.exclude.is_empty() && !second.one_file_system);
@@ -464,12 +528,12 @@ mod tests {
             (
                 "    inclde: [.]\n",
                 "line 4, column 5: project.app.inclde: unknown key, expected one of: include, \
-                 exclude, one-file-system (did you mean include?)",
+                 exclude, one-file-system, keep (did you mean include?)",
             ),
             (
                 "    zzz: 1\n",
                 "line 4, column 5: project.app.zzz: unknown key, expected one of: include, \
-                 exclude, one-file-system",
+                 exclude, one-file-system, keep",
             ),
             ("    exclude: []\n", "line 4, column 5: project.app: missing key `include`"),
             (
@@ -535,6 +599,16 @@ mod tests {
                 "    include: [.]\n    one-file-system: yes\n",
                 "line 5, column 22: project.app.one-file-system: found the boolean `yes`, \
                  expected true or false, without quotes",
+            ),
+            (
+                "    include: [.]\n    keep: {daily: seven}\n",
+                "line 5, column 19: project.app.keep.daily: found the string `seven`, expected a \
+                 count such as 7, or a time such as 36h, 30d, 8w, 6m or 2y6m",
+            ),
+            (
+                "    include: [.]\n    keep: {last: 0}\n",
+                "line 5, column 11: project.app.keep: found a mapping, expected a policy that \
+                 keeps something",
             ),
             (
                 "    include: [.]\n    include: [a]\n",

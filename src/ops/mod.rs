@@ -9,6 +9,7 @@ pub mod checkout;
 pub mod closure;
 pub mod count_objects;
 pub mod diff_tree;
+pub mod forget;
 pub mod fsck;
 pub mod hash_object;
 pub mod import_archive;

@@ -15,6 +15,7 @@ mod damage;
 mod deltas;
 mod diff;
 mod floors;
+mod forget;
 mod format_page;
 mod generated;
 mod hostile;
