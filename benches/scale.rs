@@ -3,6 +3,8 @@
 //!
 //! The index is made here, in a temporary directory: 48 bytes an object, in segments of five million.
 
+#![allow(clippy::print_stdout, reason = "its figures are what it is run for")]
+
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;

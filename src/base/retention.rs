@@ -253,7 +253,7 @@ pub fn judge(policy: &Policy, jobs: &[Candidate]) -> Vec<BTreeSet<Reason>> {
         let of_periods = last.values().rev();
         match *amount {
             Amount::Count(count) => {
-                of_periods.take(count as usize).for_each(|at| keep(*at, Reason::Every(*every)))
+                of_periods.take(count as usize).for_each(|at| keep(*at, Reason::Every(*every)));
             }
             Amount::Within(interval) => of_periods
                 .filter(|at| jobs.get(**at).is_some_and(|job| is_since(job, interval)))
