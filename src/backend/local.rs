@@ -17,19 +17,33 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFla
 use rustix::io::Errno;
 
 use super::lost;
-use super::session::LocalSession;
+use super::session::{self, LocalSession};
 use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
 use crate::base::time::FileTime;
 
 /// Directories of every repository, made by [`Local::init`].
-const DIRECTORIES: [&str; 9] =
-    ["objects", "packs", "index", "jobs", "forgotten", "sessions", "gc", "fenced", "refs"];
+const DIRECTORIES: [&str; 10] = [
+    "objects",
+    "packs",
+    "index",
+    "jobs",
+    "forgotten",
+    "pruned",
+    "sessions",
+    "gc",
+    "fenced",
+    "refs",
+];
 
 /// Held shared while a name is published, and alone, once, by a prune when the sessions are over that
 /// it has waited for.
 const PUBLICATION_LOCK: &str = "publication.lock";
 /// Held by the prune, or by whoever merges indexes.
 const MAINTENANCE_LOCK: &str = "maintenance.lock";
+/// Room for a prune of a full disk: enough for a generation that condemns a thousand packs.
+const RESERVE: &str = "reserve";
+/// Bytes of it.
+const RESERVE_BYTES: usize = 128 << 10;
 /// The session id of files that are written before there are sessions.
 const NO_SESSION: &str = "init";
 
@@ -116,6 +130,7 @@ impl Local {
                 Err(error) => return Err(error),
             }
         }
+        local.restore_reserve(NO_SESSION)?;
         local.shared.sync_directory("")?;
         Ok(local)
     }
@@ -145,8 +160,8 @@ impl Local {
 
     /// Whether a name is one that every repository has, made before its `config`.
     pub fn is_initial_name(name: &str) -> bool {
-        let locks = [PUBLICATION_LOCK, MAINTENANCE_LOCK];
-        name == "tmp" || DIRECTORIES.contains(&name) || locks.contains(&name)
+        let files = [PUBLICATION_LOCK, MAINTENANCE_LOCK, RESERVE];
+        name == "tmp" || DIRECTORIES.contains(&name) || files.contains(&name)
     }
 
     /// The directory.
@@ -226,7 +241,7 @@ impl Shared {
             return Ok(None);
         }
         let lock = self.open_file(PUBLICATION_LOCK)?;
-        rustix::fs::flock(&lock, FlockOperation::LockShared)
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockShared))
             .map_err(|error| self.error("lock", PUBLICATION_LOCK, error))?;
         if let Some(outer) = self.leaned_on.get()
             && !self.stands(outer)?
@@ -426,6 +441,60 @@ impl Backend for Local {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.shared.error("remove", name, error)),
         }
+    }
+
+    fn remove_empty_directory(&self, name: &str) -> Result<(), BackendError> {
+        match rustix::fs::unlinkat(&self.shared.root, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(error) => Err(self.shared.error("remove", name, error)),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), BackendError> {
+        let shared = &self.shared;
+        let mut renamed = shared.rename_new(from, to);
+        // The file may be gone, or the directory of its new name not be there yet.
+        if renamed == Err(Errno::NOENT) && self.length(from)?.is_some() {
+            shared.make_directory(directory_of(to))?;
+            renamed = shared.rename_new(from, to);
+        }
+        match renamed {
+            Ok(()) => {}
+            Err(Errno::EXIST) => self.remove(from)?,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(shared.error("rename", from, error)),
+        }
+        self.note_unsynced(directory_of(from));
+        self.note_unsynced(directory_of(to));
+        Ok(())
+    }
+
+    fn end_session(&self, session: &str, fences: bool) -> Result<bool, BackendError> {
+        session::end(&self.shared, session, fences)
+    }
+
+    fn await_publications(&self) -> Result<(), BackendError> {
+        let lock = self.shared.open_file(PUBLICATION_LOCK)?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockExclusive))
+            .map_err(|error| self.shared.error("lock", PUBLICATION_LOCK, error))
+    }
+
+    fn release_reserve(&self) -> Result<bool, BackendError> {
+        let is_there = self.length(RESERVE)?.is_some();
+        self.remove(RESERVE)?;
+        Ok(is_there)
+    }
+
+    fn restore_reserve(&self, session: &str) -> Result<(), BackendError> {
+        if self.length(RESERVE)?.is_some() {
+            return Ok(());
+        }
+        // Bytes that no file system stores in less room.
+        let mut noise = vec![0; RESERVE_BYTES];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let mut file = self.create(session)?;
+        file.write(&noise)?;
+        file.publish(RESERVE).map(|_| ())
     }
 
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {

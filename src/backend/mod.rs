@@ -97,6 +97,28 @@ pub trait Backend: Debug + Send + Sync {
     /// Removes a file; one that does not exist is no error.
     fn remove(&self, name: &str) -> Result<(), BackendError>;
 
+    /// Removes a directory that holds nothing; one that does not exist, or holds something, is left.
+    fn remove_empty_directory(&self, name: &str) -> Result<(), BackendError>;
+
+    /// Gives a file a name in another directory, unless it is gone; where that name is taken, the file
+    /// is removed. Durable once both directories are synced.
+    fn rename(&self, from: &str, to: &str) -> Result<(), BackendError>;
+
+    /// Whether a session of somebody else is over.
+    ///
+    /// The file of one whose owner is dead is removed; with `fences`, one whose owner lives is fenced,
+    /// where the backend can.
+    fn end_session(&self, session: &str, fences: bool) -> Result<bool, BackendError>;
+
+    /// Waits until every publication is over that has begun before.
+    fn await_publications(&self) -> Result<(), BackendError>;
+
+    /// Gives up the room that is kept for a prune of a full disk; whether there was any.
+    fn release_reserve(&self) -> Result<bool, BackendError>;
+
+    /// Takes that room again on behalf of a session, if it was given up.
+    fn restore_reserve(&self, session: &str) -> Result<(), BackendError>;
+
     /// Moves a damaged file to the directory of such files; its name there. Durable on return.
     ///
     /// Nobody may rely on the file any more. Its bytes are kept, for people to look at.

@@ -86,6 +86,30 @@ fn is_dead(shared: &Shared, name: &str) -> bool {
         .is_ok()
 }
 
+/// Whether a session is over; see [`Backend::end_session`](super::Backend::end_session).
+pub(super) fn end(shared: &Shared, session: &str, fences: bool) -> Result<bool, BackendError> {
+    let name = format!("sessions/{session}");
+    if !shared.stands(session)? {
+        return Ok(true);
+    }
+    if is_dead(shared, &name) {
+        // Those who lean on it look for its name.
+        let removed = rustix::fs::unlinkat(&shared.root, name.as_str(), AtFlags::empty());
+        return match removed {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Err(error) => Err(shared.error("remove", &name, error)),
+        };
+    }
+    // Publication by link takes two steps, between which a fence would leave two names.
+    if !fences || !shared.exclusive_rename {
+        return Ok(false);
+    }
+    match shared.rename_new(&name, &format!("fenced/{session}")) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(error) => Err(shared.error("fence", &name, error)),
+    }
+}
+
 /// Removes sessions of dead owners and their temporary files.
 ///
 /// A fenced session whose owner lives has its file in `fenced` and still writes.
@@ -108,10 +132,12 @@ fn remove_leftovers(shared: &Shared) {
     };
     // Temporary files are listed before sessions are asked, so the session of each was there then.
     let temporary = names("tmp");
-    for id in names("sessions") {
-        let name = format!("sessions/{id}");
-        if is_dead(shared, &name) {
-            remove(&name);
+    for directory in ["sessions", "fenced"] {
+        for id in names(directory) {
+            let name = format!("{directory}/{id}");
+            if is_dead(shared, &name) {
+                remove(&name);
+            }
         }
     }
     for file in temporary {

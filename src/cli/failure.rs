@@ -88,7 +88,7 @@ impl Failure {
         }
     }
 
-    fn of(exit: Exit, code: &'static str, error: &dyn std::error::Error) -> Self {
+    pub(super) fn of(exit: Exit, code: &'static str, error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -210,6 +210,7 @@ fn of_repository(error: &RepositoryError) -> (Exit, &'static str) {
         RepositoryError::Fenced => (Exit::Failed, "fenced"),
         RepositoryError::Incomplete { .. } => (Exit::Failed, "incomplete_tree"),
         RepositoryError::TooManyRefs => (Exit::Failed, "too_many_refs"),
+        RepositoryError::TooManyCondemned => (Exit::Failed, "too_many_condemned"),
     }
 }
 
@@ -278,6 +279,7 @@ impl From<ForgetError> for Failure {
             ForgetError::EmptyPolicy { .. } => (Exit::Usage, "empty_policy"),
             ForgetError::Future { .. } => (Exit::Usage, "future_job"),
             ForgetError::Pinned { .. } => (Exit::Failed, "pinned_job"),
+            ForgetError::Pruned { .. } => (Exit::Failed, "pruned_job"),
             ForgetError::Repository(error) => of_repository(error),
         };
         Self::of(exit, code, &error)

@@ -161,7 +161,7 @@ impl Command for Forget {
         ),
     ];
     const SEE_ALSO: &'static [&'static str] =
-        &["runup-snapshots(1)", "runup-update-ref(1)", "runup.yaml(5)"];
+        &["runup-prune(1)", "runup-snapshots(1)", "runup-update-ref(1)", "runup.yaml(5)"];
 
     fn run(self, globals: &Globals, output: &mut Output) -> Result<Exit, Failure> {
         let repository = globals.open_repository()?;
@@ -229,9 +229,13 @@ fn by_number<'j>(
         return Err(Failure::new(Exit::Usage, "no_such_job", message));
     }
     let is_wanted = |job: &&Job| numbers.is_empty() || numbers.contains(&job.number);
+    // What is named and cannot be had is an error; without a number, what can be had is meant.
+    let is_named = !numbers.is_empty();
     let of_job = |job: &'j Job| {
         let is_chosen = move |project: &&String| {
-            projects.contains(*project) && job.forgotten.contains(*project) == undo
+            projects.contains(*project)
+                && job.forgotten.contains(*project) == undo
+                && (is_named || !job.pruned.contains(*project))
         };
         job.projects.keys().filter(is_chosen).map(move |project| (job, project.as_str()))
     };

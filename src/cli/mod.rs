@@ -37,6 +37,8 @@ pub mod mktree;
 mod output;
 mod pack_name;
 pub mod pack_objects;
+pub mod prune;
+pub mod prune_objects;
 mod rendering;
 pub mod restore;
 pub mod rev_list;

@@ -168,6 +168,12 @@ impl<'s> Walk<'s> {
         self.seen.insert(id)
     }
 
+    /// All objects that were met, but for those that were met only because something is stored as a
+    /// difference from them.
+    pub fn into_reached(self) -> ObjectSet {
+        self.seen
+    }
+
     /// Meets an object and all below it that was not met before.
     ///
     /// # Errors

@@ -47,6 +47,16 @@ pub enum ForgetError {
         /// The pin.
         pin: String,
     },
+    /// A prune has seen that it was forgotten.
+    #[error(
+        "job {job} of project {project:?} has been pruned since it was forgotten: it cannot come back"
+    )]
+    Pruned {
+        /// The project.
+        project: String,
+        /// The job.
+        job: u64,
+    },
     /// The repository cannot be read or written.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -178,7 +188,7 @@ pub fn forget(repository: &Repository, which: &[(&Job, &str)]) -> Result<(), For
 ///
 /// # Errors
 ///
-/// The backend fails.
+/// A prune came first, and some may be remembered; the backend fails.
 pub fn remember(repository: &Repository, which: &[(&Job, &str)]) -> Result<(), ForgetError> {
     let backend = repository.backend();
     for (job, project) in which {
@@ -186,6 +196,11 @@ pub fn remember(repository: &Repository, which: &[(&Job, &str)]) -> Result<(), F
         backend.remove(&name).map_err(RepositoryError::from)?;
         backend.note_unsynced(&directory);
         backend.sync(&directory).map_err(RepositoryError::from)?;
+        // A prune may have moved the mark before it was removed.
+        let now = repository.job(job.number)?;
+        if now.is_none_or(|now| now.pruned.contains(*project)) {
+            return Err(ForgetError::Pruned { project: (*project).to_owned(), job: job.number });
+        }
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ pub mod index_pack;
 pub mod ls_tree;
 pub mod mktree;
 pub mod pack_objects;
+pub mod prune;
 pub mod read_entry;
 pub mod restore;
 pub mod rev_list;

@@ -107,6 +107,11 @@ pub enum RepositoryError {
     /// A table of refs would be longer than a control file may be.
     #[error("too many refs: delete some that are not needed")]
     TooManyRefs,
+    /// A generation would be longer than a control file may be.
+    #[error(
+        "more is to be deleted than one generation can name: pack loose objects first, with runup-pack-objects"
+    )]
+    TooManyCondemned,
     /// What a snapshot or ref would refer to is not there, or condemned.
     #[error("{what} {id} is not in the repository, or about to be pruned: store it again first")]
     Incomplete {

@@ -1,7 +1,7 @@
 //! Jobs: numbered, published once, never changed; each names a snapshot for each of its projects.
 //!
-//! Invariant: a number is given once, ever: the next is above every job that is, was forgotten, or
-//! was counted by a prune.
+//! Invariant: a number is given once, ever: the next is above every job that is or was forgotten. A
+//! prune removes jobs, but never the last one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,9 @@ pub struct Job {
     pub projects: BTreeMap<String, Id>,
     /// The projects that were forgotten.
     pub forgotten: BTreeSet<String>,
+    /// Those of them that a prune has seen: their content may be gone, and they are forgotten for
+    /// good.
+    pub pruned: BTreeSet<String>,
 }
 
 impl Job {
@@ -48,9 +51,17 @@ impl Job {
     pub fn live(&self) -> impl Iterator<Item = (&String, &Id)> {
         self.projects.iter().filter(|(project, _)| !self.forgotten.contains(*project))
     }
+
+    /// Snapshots that can still be had, forgotten ones included.
+    pub fn standing(&self) -> impl Iterator<Item = &Id> {
+        self.projects
+            .iter()
+            .filter(|(project, _)| !self.pruned.contains(*project))
+            .map(|(_, id)| id)
+    }
 }
 
-/// The file with a number for its name, below `jobs`, `forgotten`, `gc` or `refs`.
+/// The file or directory with a number for its name, below `jobs`, `forgotten`, `pruned`, `gc` or `refs`.
 pub(super) fn numbered_file(directory: &str, number: u64) -> String {
     format!("{directory}/{number:08}")
 }
@@ -81,6 +92,15 @@ impl Repository {
     ///
     /// Its file is damaged; the backend fails.
     pub fn job(&self, number: u64) -> Result<Option<Job>, RepositoryError> {
+        // A mark is moved from the first directory to the second, and removed after its job: in this
+        // order none is missed.
+        let names = |directory| -> Result<BTreeSet<String>, RepositoryError> {
+            let listed = self.backend.list(&numbered_file(directory, number))?;
+            Ok(listed.into_iter().map(|listed| listed.name).collect())
+        };
+        let mut forgotten = names("forgotten")?;
+        let pruned = names("pruned")?;
+        forgotten.extend(pruned.iter().cloned());
         let name = numbered_file("jobs", number);
         let Some(bytes) = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)? else {
             return Ok(None);
@@ -92,9 +112,7 @@ impl Repository {
             let source = DecodeError { what: "it is the file of another job", offset: 0 };
             return Err(RepositoryError::Control { file: self.backend.describe(&name), source });
         }
-        let forgotten = self.backend.list(&numbered_file("forgotten", number))?;
-        let forgotten = forgotten.into_iter().map(|listed| listed.name).collect();
-        Ok(Some(Job { number, projects: record.projects, forgotten }))
+        Ok(Some(Job { number, projects: record.projects, forgotten, pruned }))
     }
 
     /// All jobs, ascending. One whose file is damaged is handed to `damaged` instead.

@@ -5,6 +5,7 @@
 mod error;
 mod jobs;
 mod pipeline;
+mod prune;
 mod refs;
 mod revision;
 mod session;

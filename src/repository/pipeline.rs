@@ -39,6 +39,11 @@ impl Repository {
         self.leaned_on = Some(session.to_owned());
     }
 
+    /// Whether sessions that are opened for writing lean on another one.
+    pub fn leans(&self) -> bool {
+        self.leaned_on.is_some()
+    }
+
     /// The generation that a session has read, which others lean on.
     pub(super) fn generation_of(&self, session: &str) -> Result<Generation, RepositoryError> {
         let name = format!("sessions/{session}");

@@ -23,15 +23,15 @@ use crate::store::Condemned;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Generation {
-    condemned_loose: Vec<Id>,
-    condemned_packs: Vec<Id>,
-    highest_job: u64,
+    pub(super) condemned_loose: Vec<Id>,
+    pub(super) condemned_packs: Vec<Id>,
+    pub(super) highest_job: u64,
 }
 
 /// A session that may store objects and publish one job, or one change of refs.
 #[derive(Debug)]
 pub struct WriteSession<'r> {
-    repository: &'r Repository,
+    pub(super) repository: &'r Repository,
     session: Box<dyn Session>,
     highest_job: u64,
 }
@@ -51,10 +51,7 @@ impl Repository {
             Some(outer) => self.generation_of(outer)?,
             None => newest,
         };
-        self.store.set_condemned(Condemned {
-            packs: generation.condemned_packs.into_iter().collect(),
-            loose: generation.condemned_loose.into_iter().collect(),
-        });
+        self.obey(generation);
         self.store.reload()?;
         // A segment that can be seen need not be durable yet; what is stored now will rely on it.
         self.backend.note_unsynced("index");
@@ -75,8 +72,19 @@ impl Repository {
             Err(error) if error.is_read_only() => None,
             Err(error) => return Err(error.into()),
         };
+        // A damaged generation is no reason not to read.
+        if let Ok((_, generation)) = self.newest_generation() {
+            self.obey(generation);
+        }
         self.store.reload()?;
         Ok(session)
+    }
+
+    fn obey(&self, generation: Generation) {
+        self.store.set_condemned(Condemned {
+            packs: generation.condemned_packs.into_iter().collect(),
+            loose: generation.condemned_loose.into_iter().collect(),
+        });
     }
 
     /// The generation that counts, and its number; 0 where there is none.
@@ -102,9 +110,9 @@ impl Repository {
         })
     }
 
-    fn highest_number(&self) -> Result<u64, RepositoryError> {
+    pub(super) fn highest_number(&self) -> Result<u64, RepositoryError> {
         let mut highest = 0;
-        for directory in ["jobs", "forgotten"] {
+        for directory in ["jobs", "forgotten", "pruned"] {
             let listed = self.backend.list(directory)?;
             let numbers = listed.iter().filter_map(|listed| parse_job_number(&listed.name));
             highest = numbers.fold(highest, u64::max);

@@ -145,16 +145,27 @@ impl Frames {
         self.load_front(pack, place, place.raw_length)
     }
 
-    fn load_front(&self, pack: &Id, place: &FramePlace, wanted: u32) -> Result<Vec<u8>, ReadError> {
+    /// The stored bytes of a frame, compared with their checksum.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frames::read`].
+    pub fn stored(&self, pack: &Id, place: &FramePlace) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = self.load_stored(pack, place)?;
+        bytes.drain(..FRAME_HEADER_BYTES);
+        Ok(bytes)
+    }
+
+    fn damaged(&self, pack: &Id, place: &FramePlace, what: &'static str) -> ReadError {
+        let offset = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        let file = self.backend.describe(&pack_file(pack));
+        ReadError::File { file, source: DecodeError { what, offset } }
+    }
+
+    /// The header and the stored bytes of a frame.
+    fn load_stored(&self, pack: &Id, place: &FramePlace) -> Result<Vec<u8>, ReadError> {
         let file = self.open_pack(pack)?;
-        let describe = || self.backend.describe(&pack_file(pack));
-        let fail = |what| ReadError::File {
-            file: describe(),
-            source: DecodeError {
-                what,
-                offset: usize::try_from(place.offset).unwrap_or(usize::MAX),
-            },
-        };
+        let fail = |what| self.damaged(pack, place, what);
         let end = place.offset.checked_add(place.total_length());
         if end.is_none_or(|end| end > file.length_bytes()) {
             return Err(fail("frame reaches beyond the pack"));
@@ -167,7 +178,7 @@ impl Frames {
         let (found, checksum) =
             decode_frame_header(header, place.offset).map_err(|error| match error {
                 FormatError::Unsupported(what) => fail(what),
-                decode => ReadError::file(describe(), decode),
+                decode => ReadError::file(self.backend.describe(&pack_file(pack)), decode),
             })?;
         if found != *place {
             return Err(fail("frame is not the one that the index describes"));
@@ -175,6 +186,13 @@ impl Frames {
         if frame_checksum(stored) != checksum {
             return Err(fail("frame is damaged"));
         }
+        Ok(bytes)
+    }
+
+    fn load_front(&self, pack: &Id, place: &FramePlace, wanted: u32) -> Result<Vec<u8>, ReadError> {
+        let fail = |what| self.damaged(pack, place, what);
+        let bytes = self.load_stored(pack, place)?;
+        let stored = bytes.get(FRAME_HEADER_BYTES..).unwrap_or_default();
         if place.codec == Codec::Delta {
             return Ok(stored.to_vec());
         }

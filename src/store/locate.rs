@@ -66,6 +66,10 @@ impl Store {
         if let Some((pack, place)) = self.segments.first_place(id) {
             return Ok(Some(Found::packed(pack, place)));
         }
+        self.find_loose(id)
+    }
+
+    fn find_loose(&self, id: &Id) -> Result<Option<Found>, ReadError> {
         Ok(self.read_loose(id)?.map(|(loose, stored_bytes)| Found {
             kind: loose.kind,
             is_list: loose.is_list,
@@ -73,6 +77,24 @@ impl Store {
             stored_bytes,
             length_bytes: loose.bytes.len() as u64,
         }))
+    }
+
+    /// As [`Store::find`], but in packs of which `is_there` holds; the copy that needs no base, where
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::find`].
+    pub fn find_where(
+        &self,
+        id: &Id,
+        is_there: impl Fn(&PackRecord) -> bool,
+    ) -> Result<Option<Found>, ReadError> {
+        let places = self.segments.places(id);
+        match places.into_iter().find(|(pack, _)| is_there(pack)) {
+            Some((pack, place)) => Ok(Some(Found::packed(pack, place))),
+            None => self.find_loose(id),
+        }
     }
 
     /// As [`Store::find`]; where no index knows the object, footers of packs that no sound index

@@ -4,7 +4,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use super::{InsertOptions, Inserter, ReadError, Store, Worker, WriteError};
+use super::{InsertOptions, Inserter, ReadError, Store, Stored, Worker, WriteError};
 use crate::backend::{Backend, Created};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -62,6 +62,25 @@ impl Store {
     /// Whether a loose file of this object stands there.
     pub(super) fn has_loose(&self, id: &Id) -> Result<bool, ReadError> {
         Ok(self.loose.may_hold(id) && self.backend.length(&loose_file(id))?.is_some())
+    }
+
+    /// Whether a loose file of this object stands there.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn is_loose(&self, id: &Id) -> Result<bool, ReadError> {
+        self.has_loose(id)
+    }
+
+    /// What the loose file of an object holds, and its kind; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged; the backend fails.
+    pub fn load_loose_copy(&self, id: &Id) -> Result<Option<(Kind, Stored)>, ReadError> {
+        let Some((loose, _)) = self.read_loose(id)? else { return Ok(None) };
+        Ok(self.load_loose(id, loose.kind)?.map(|stored| (loose.kind, stored)))
     }
 
     pub(super) fn note_loose_unsynced(&self, id: &Id) {

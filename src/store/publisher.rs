@@ -8,6 +8,8 @@
 //! after another worker joined: whoever learns of that object learns of the round with it, and joins
 //! before it puts anything.
 
+use std::collections::BTreeSet;
+
 use crossbeam_channel::Receiver;
 
 use super::claims::Claims;
@@ -240,11 +242,16 @@ impl Store {
         Ok(())
     }
 
-    /// Publishes the segment that takes the place of these, written as it is merged.
-    fn publish_merged(&self, session: &str, parts: &[(Id, Index<'_>)]) -> Result<(), WriteError> {
+    /// Publishes the segment that takes the place of these but for some packs, written as it is merged.
+    fn publish_merged(
+        &self,
+        session: &str,
+        parts: &[(Id, Index<'_>)],
+        left_out: &BTreeSet<Id>,
+    ) -> Result<(), WriteError> {
         let mut file = self.backend.create(session)?;
         let mut hasher = blake3::Hasher::new();
-        let merged = merge(parts, random_salt()?, &mut |bytes| {
+        let merged = merge(parts, left_out, random_salt()?, &mut |bytes| {
             hasher.update(bytes);
             file.write(bytes).map_err(|error| Unmerged(error.into()))
         });
@@ -293,12 +300,47 @@ impl Store {
             if parts.len() < 2 {
                 return Ok(());
             }
-            self.publish_merged(session, &parts)?;
+            self.publish_merged(session, &parts, &BTreeSet::new())?;
             self.backend.sync("index")?;
             for (name, _) in parts {
                 self.segments.retain(|segment| segment.name != Some(name));
                 self.backend.remove(&segment_file(&name))?;
             }
         }
+    }
+
+    /// Replaces all segments that name one of these packs by one that does not. Durable on return.
+    ///
+    /// They are replaced together: one after the other, a reader that sees some of the old ones beside
+    /// some of the new could miss what was moved from the one pack to the other.
+    ///
+    /// # Errors
+    ///
+    /// A segment is damaged, the backend refuses, or the session was fenced.
+    pub fn leave_out_packs(&self, session: &str, packs: &BTreeSet<Id>) -> Result<(), WriteError> {
+        let names_any =
+            |segment: &Segment| segment.packs().iter().any(|record| packs.contains(&record.name));
+        let stale: Vec<_> =
+            self.segments.list().into_iter().filter(|segment| names_any(segment)).collect();
+        let mut parts = Vec::new();
+        for segment in &stale {
+            let (Some(name), Some(index)) = (segment.name, segment.index()) else { continue };
+            if !segment.is_whole() {
+                let source = DecodeError { what: "its bytes are not those of its name", offset: 0 };
+                let file = self.backend.describe(&segment_file(&name));
+                return Err(ReadError::File { file, source }.into());
+            }
+            parts.push((name, index));
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        self.publish_merged(session, &parts, packs)?;
+        self.backend.sync("index")?;
+        for (name, _) in parts {
+            self.segments.retain(|other| other.name != Some(name));
+            self.backend.remove(&segment_file(&name))?;
+        }
+        Ok(())
     }
 }

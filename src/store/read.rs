@@ -117,6 +117,22 @@ impl Store {
         Err(first_error.unwrap_or(ReadError::Missing { id: *id, kind }))
     }
 
+    /// Loads one copy of an object, where it lies in a pack; the number of the pack in `place` is not
+    /// looked at.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged there, or of another kind; the backend fails.
+    pub fn load_copy(
+        &self,
+        id: &Id,
+        kind: Kind,
+        pack: &PackRecord,
+        place: &Place,
+    ) -> Result<Stored, ReadError> {
+        self.load_place(id, kind, pack, place)
+    }
+
     pub(super) fn load_place(
         &self,
         id: &Id,

@@ -1,13 +1,12 @@
 //! What it takes to make a lost index again, for whoever holds the maintenance lock.
 //!
-//! Invariant: a segment that names a pack which is to go is replaced by one that does not, durably,
-//! before it is removed.
+//! Invariant: a segment whose bytes are not those of its name is never used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::segments::{Segment, segment_file};
-use super::{ReadError, Store, WriteError};
+use super::segments::Segment;
+use super::{ReadError, Store};
 use crate::backend::Mapped;
 use crate::base::id::Id;
 use crate::format::index::IndexBuilder;
@@ -48,29 +47,5 @@ impl Store {
             store.segments.add(Segment::new(None, bytes, "an index in memory".into())?);
         }
         Ok(store)
-    }
-
-    /// Replaces every segment that names one of these packs by one that does not. Durable on return.
-    ///
-    /// # Errors
-    ///
-    /// A segment is damaged, the backend refuses, or the session was fenced.
-    pub fn leave_out_packs(&self, session: &str, packs: &BTreeSet<Id>) -> Result<(), WriteError> {
-        for segment in self.segments.list() {
-            let (Some(name), Some(index)) = (segment.name, segment.index()) else { continue };
-            if !segment.packs().iter().any(|record| packs.contains(&record.name)) {
-                continue;
-            }
-            let mut builder = IndexBuilder::default();
-            builder.replace_without(name, &index, packs).map_err(|source| {
-                let file = self.backend.describe(&segment_file(&name));
-                ReadError::File { file, source }
-            })?;
-            self.publish_segment(session, builder)?;
-            self.backend.sync("index")?;
-            self.segments.retain(|other| other.name != Some(name));
-            self.backend.remove(&segment_file(&name))?;
-        }
-        Ok(())
     }
 }

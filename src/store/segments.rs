@@ -205,7 +205,12 @@ impl Segments {
     }
 
     /// The place of an object that a look-up finds first.
+    ///
+    /// One that is condemned comes last: what its list refers to may be gone before it.
     pub fn first_place(&self, id: &Id) -> Option<(PackRecord, Place)> {
+        if self.has_condemned() {
+            return self.places(id).into_iter().next();
+        }
         let mut first = None;
         self.visit(id, |pack, place| {
             first = Some((pack, place));

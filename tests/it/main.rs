@@ -25,6 +25,7 @@ mod packs;
 mod porcelain;
 mod projects;
 mod protocol_model;
+mod prune;
 mod readme;
 mod refs;
 mod rev_list;

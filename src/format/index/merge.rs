@@ -15,40 +15,101 @@ use crate::format::codec::DecodeError;
 /// Bytes that are handed over at a time.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// What a number becomes that is not carried over.
+const LEFT_OUT: u32 = u32::MAX;
+
 /// A segment to be replaced, with what its numbers become in the new one.
 struct Input<'a> {
     index: Index<'a>,
-    first_pack: u32,
-    first_frame: u32,
+    packs: Vec<u32>,
+    frames: Vec<u32>,
 }
 
-/// Writes the segment that covers all that these segments cover, and replaces them and what they
-/// replaced. `salt` is random, so that no segment's name ever recurs.
+/// What is carried over of all inputs.
+#[derive(Default)]
+struct Counts {
+    packs: u32,
+    frames: u32,
+    deltas: u32,
+    objects: u64,
+}
+
+impl<'a> Input<'a> {
+    /// Numbers what is carried over of a segment, which is all that does not lie in `left_out`.
+    fn new(
+        index: Index<'a>,
+        left_out: &BTreeSet<Id>,
+        counts: &mut Counts,
+    ) -> Result<Self, DecodeError> {
+        let number = |count: &mut u32| {
+            let number = *count;
+            *count = number.checked_add(1).filter(|count| *count < LEFT_OUT).ok_or(DAMAGED)?;
+            Ok::<u32, DecodeError>(number)
+        };
+        let mut packs = Vec::with_capacity(index.packs as usize);
+        for pack in 0..index.packs {
+            packs.push(match left_out.contains(&index.pack(pack)?.name) {
+                true => LEFT_OUT,
+                false => number(&mut counts.packs)?,
+            });
+        }
+        let mut frames = Vec::with_capacity(index.frames as usize);
+        for frame in 0..index.frames {
+            let (pack, _) = index.frame(frame)?;
+            frames.push(match packs.get(pack as usize) {
+                Some(&LEFT_OUT) => LEFT_OUT,
+                _ => number(&mut counts.frames)?,
+            });
+        }
+        let input = Self { index, packs, frames };
+        for delta in 0..index.deltas {
+            if input.frame(index.delta(delta)?.0)? != LEFT_OUT {
+                number(&mut counts.deltas)?;
+            }
+        }
+        counts.objects += match left_out.is_empty() {
+            true => index.objects,
+            false => {
+                let mut objects = 0;
+                for object in 0..index.objects {
+                    objects += u64::from(input.frame(index.raw_place(object)?.0)? != LEFT_OUT);
+                }
+                objects
+            }
+        };
+        Ok(input)
+    }
+
+    /// What the number of a frame becomes.
+    fn frame(&self, number: u32) -> Result<u32, DecodeError> {
+        self.frames.get(number as usize).copied().ok_or(DAMAGED)
+    }
+}
+
+/// Writes the segment that covers all that these segments cover, but for the packs in `left_out`, and
+/// replaces them and what they replaced. `salt` is random, so that no segment's name ever recurs.
 ///
-/// Costs three passes over the ids of the inputs. Holds 4 bytes for each slot of the fan-out: 64 MiB
-/// for the longest.
+/// Costs three passes over the ids of the inputs, and one more over their places where packs are left
+/// out. Holds 4 bytes for each frame and for each slot of the fan-out: 64 MiB for the longest.
 ///
 /// # Errors
 ///
 /// An input is damaged, or together they are more than one segment can hold; what `write` returns.
 pub fn merge<E: From<DecodeError>>(
     segments: &[(Id, Index<'_>)],
+    left_out: &BTreeSet<Id>,
     salt: [u8; 16],
     write: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut inputs: Vec<Input<'_>> = Vec::with_capacity(segments.len());
-    let (mut packs, mut frames, mut deltas, mut objects) = (0_u32, 0_u32, 0_u32, 0_u64);
+    let mut counts = Counts::default();
     let mut replaced = BTreeSet::new();
     for (name, index) in segments {
-        inputs.push(Input { index: *index, first_pack: packs, first_frame: frames });
-        let sum = |sum: u32, more: u32| sum.checked_add(more).ok_or(DAMAGED);
-        packs = sum(packs, index.packs)?;
-        frames = sum(frames, index.frames)?;
-        deltas = sum(deltas, index.deltas)?;
-        objects += index.objects;
+        inputs.push(Input::new(*index, left_out, &mut counts)?);
         replaced.insert(*name);
         replaced.extend(index.replaced());
     }
+    let Counts { packs, frames, deltas, objects } = counts;
     if objects > u64::from(u32::MAX) {
         return Err(DAMAGED.into());
     }
@@ -58,12 +119,19 @@ pub fn merge<E: From<DecodeError>>(
     out.put(&encode_header(bits, counts, objects, salt))?;
     replaced.iter().try_for_each(|name| out.put(name.as_bytes()))?;
     for input in &inputs {
-        out.put(input.index.pack_table)?;
+        for (record, number) in input.index.pack_table.chunks(PACK_BYTES).zip(&input.packs) {
+            if *number != LEFT_OUT {
+                out.put(record)?;
+            }
+        }
     }
     for input in &inputs {
         for number in 0..input.index.frames {
             let (pack, place) = input.index.frame(number)?;
-            out.put(&encode_frame(input.first_pack + pack, &place))?;
+            let pack = input.packs.get(pack as usize).copied().ok_or(DAMAGED)?;
+            if pack != LEFT_OUT {
+                out.put(&encode_frame(pack, &place))?;
+            }
         }
     }
     for end in fanout(&inputs, bits)? {
@@ -74,10 +142,10 @@ pub fn merge<E: From<DecodeError>>(
     for input in &inputs {
         for number in 0..input.index.deltas {
             let (frame, offset, base) = input.index.delta(number)?;
-            if frame >= input.index.frames {
-                return Err(DAMAGED.into());
+            let frame = input.frame(frame)?;
+            if frame != LEFT_OUT {
+                out.put(&encode_base(frame, offset, &base))?;
             }
-            out.put(&encode_base(input.first_frame + frame, offset, &base))?;
         }
     }
     out.flush()
@@ -89,6 +157,9 @@ fn fanout(inputs: &[Input<'_>], bits: u32) -> Result<Vec<u32>, DecodeError> {
     let mut ends = vec![0_u32; slots];
     for input in inputs {
         for number in 0..input.index.objects {
+            if input.frame(input.index.raw_place(number)?.0)? == LEFT_OUT {
+                continue;
+            }
             let id = input.index.id(number).ok_or(DAMAGED)?;
             let slot = usize::try_from(slot_of(&id, bits)).map_err(|_| DAMAGED)?;
             *ends.get_mut(slot).ok_or(DAMAGED)? += 1;
@@ -110,15 +181,19 @@ struct Head<'i, 'a> {
 }
 
 impl<'i, 'a> Head<'i, 'a> {
-    /// The object with this number; `None` behind the last.
-    fn new(input: &'i Input<'a>, number: u64) -> Result<Option<Self>, DecodeError> {
-        let Some(id) = input.index.id(number) else { return Ok(None) };
-        let (frame, offset, length, tag) = input.index.raw_place(number)?;
-        if frame >= input.index.frames {
-            return Err(DAMAGED);
+    /// The first object from this number on that is carried over; `None` behind the last.
+    fn new(input: &'i Input<'a>, from: u64) -> Result<Option<Self>, DecodeError> {
+        let mut number = from;
+        loop {
+            let Some(id) = input.index.id(number) else { return Ok(None) };
+            let (frame, offset, length, tag) = input.index.raw_place(number)?;
+            let frame = input.frame(frame)?;
+            if frame != LEFT_OUT {
+                let place = encode_place(frame, offset, length, tag);
+                return Ok(Some(Self { key: (id, place), number, input }));
+            }
+            number += 1;
         }
-        let place = encode_place(input.first_frame + frame, offset, length, tag);
-        Ok(Some(Self { key: (id, place), number, input }))
     }
 }
 

@@ -409,7 +409,7 @@ mod tests {
             written.extend_from_slice(bytes);
             Ok(())
         };
-        merge(&parts, [2; 16], &mut write).expect("merges");
+        merge(&parts, &BTreeSet::new(), [2; 16], &mut write).expect("merges");
         assert_eq!(written, merged, "both ways give the same segment");
         let index = Index::open(&merged).expect("index");
         assert_eq!(index.replaced().count(), 2);
@@ -474,6 +474,27 @@ mod tests {
             assert_eq!(base_of(5), None);
             assert_eq!(index.bases().map(|(_, base)| base.id).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn packs_are_left_out_of_a_merge_as_of_a_builder() {
+        let (left, right) = (segment(0..500), segment(700..900));
+        let left_out = BTreeSet::from([Id::from_bytes([1; 32]), Id::from_bytes([3; 32])]);
+        let mut builder = IndexBuilder::default();
+        let mut parts = Vec::new();
+        for (name, part) in [(1, &left), (2, &right)] {
+            let (name, index) = (Id::from_bytes([name; 32]), Index::open(part).expect("index"));
+            builder.replace_without(name, &index, &left_out).expect("whole");
+            parts.push((name, index));
+        }
+        let mut written = Vec::new();
+        let mut write = |bytes: &[u8]| -> Result<(), DecodeError> {
+            written.extend_from_slice(bytes);
+            Ok(())
+        };
+        merge(&parts, &left_out, [2; 16], &mut write).expect("merges");
+        assert_eq!(written, builder.encode([2; 16]));
+        assert_eq!(Index::open(&written).expect("index").object_count(), 400 + 100);
     }
 
     #[test]

@@ -22,10 +22,22 @@ use crate::repository::{
 };
 
 /// Directories that are made with the repository and stay.
-const DIRECTORIES: [&str; 9] =
-    ["fenced", "forgotten", "gc", "index", "jobs", "objects", "packs", "refs", "sessions"];
+const DIRECTORIES: [&str; 10] = [
+    "fenced",
+    "forgotten",
+    "gc",
+    "index",
+    "jobs",
+    "objects",
+    "packs",
+    "pruned",
+    "refs",
+    "sessions",
+];
 /// Directories that may be lacking.
 const OPTIONAL: [&str; 2] = ["tmp", LOST_DIRECTORY];
+/// A file that a prune of a full disk takes away for a while; nobody reads it.
+const RESERVE: &str = "reserve";
 /// Files, besides the configuration, that are made with the repository and stay. They are empty.
 const LOCKS: [&str; 2] = ["maintenance.lock", "publication.lock"];
 
@@ -101,7 +113,7 @@ impl Control<'_> {
                 if let Err(error) = self.backend().open(name) {
                     self.unreadable(name.to_owned(), &error);
                 }
-            } else if name != CONFIG_FILE {
+            } else if name != CONFIG_FILE && name != RESERVE {
                 self.stray(name.to_owned(), "not part of a repository");
             }
         }
@@ -143,18 +155,20 @@ impl Control<'_> {
             }
         }
         report.jobs = jobs.len() as u64;
-        self.forgotten(&jobs)?;
+        self.marks("forgotten", &jobs)?;
+        self.marks("pruned", &jobs)?;
         Ok(jobs)
     }
 
-    fn forgotten(&self, jobs: &[Job]) -> Result<(), RepositoryError> {
-        for listed in self.list("forgotten")? {
+    /// Marks of forgotten projects.
+    fn marks(&self, parent: &str, jobs: &[Job]) -> Result<(), RepositoryError> {
+        for listed in self.list(parent)? {
             let number = parse_job_number(&listed.name).filter(|_| listed.is_directory);
             let Some(number) = number else {
-                self.stray_in("forgotten", &listed, "the forgotten projects of a job");
+                self.stray_in(parent, &listed, "the forgotten projects of a job");
                 continue;
             };
-            let directory = format!("forgotten/{}", listed.name);
+            let directory = format!("{parent}/{}", listed.name);
             let job = jobs.iter().find(|job| job.number == number);
             for project in self.list(&directory)? {
                 let is_project = job.is_none_or(|job| job.projects.contains_key(&project.name));

@@ -91,8 +91,14 @@ flaws! {
     DeadReferrerKept,
     /// Prune takes a delta for a sufficient copy of a base.
     DeltaIsBase,
-    /// Prune deletes packs before their index entries.
-    PacksBeforeIndex,
+    /// Prune of a full disk deletes everything before the index without it is there.
+    FullDeletesAll,
+    /// Prune does not condemn anew what a prune of a full disk has deleted and left in the index.
+    GoneNotCondemned,
+    /// Prune removes the marks of jobs whose removal is not durable.
+    JobsRemovedUnsynced,
+    /// Prune removes the last job, whose number is then given again.
+    LastJobRemoved,
     /// Prune deletes packs before the index without their entries is durable.
     UnindexingNotSynced,
     /// Prune deletes before the copies it relies on are durable.

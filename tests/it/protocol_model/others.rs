@@ -61,12 +61,14 @@ impl Reader {
         let packed = repository.records_in(self.view.packs & repository.packs.now);
         let found = packed | repository.loose.now;
         let readable = |&record: &usize| base(record) & !found == 0;
-        if let Some(record) = members(forms(object) & found).find(readable) {
+        let trusted = self.view.hits(repository) & found;
+        let find = |records: Set| members(forms(object) & records).find(readable);
+        if let Some(record) = find(trusted).or_else(|| find(found)) {
             self.done |= bit(object);
             self.has_list |= LISTS & bit(record) != 0;
             self.todo = (self.todo | Needs::of(bit(record)).objects) & !self.done;
         } else if self.missed == Some(self.view.segments) {
-            let given_up = repository.sealed.has(job);
+            let given_up = repository.sealed.has(job) || !repository.jobs.has(job);
             if !given_up || repository.sessions[self.view.sid()].is_open() {
                 return Err(Violation::ReaderLost(object));
             }

@@ -34,6 +34,7 @@ enum At {
     Rescue,
     SyncAll,
     Tidy,
+    DeleteFirst,
     Rewrite,
     SyncRewritten,
     Unindex,
@@ -42,6 +43,9 @@ enum At {
     SyncDeleted,
     Release,
     SyncReleased,
+    RemoveJobs,
+    SyncJobs,
+    RemoveMarks,
     Unlock,
 }
 
@@ -56,6 +60,8 @@ pub(super) struct Prune {
     repacks: bool,
     /// Whether it is killed before the deletions are flushed.
     dies: bool,
+    /// Whether there is no room for an index before something was deleted.
+    full: bool,
     /// Which of several records of one object it keeps.
     choose: fn(Set) -> Set,
     /// What follows the publication of a condemned list.
@@ -83,6 +89,7 @@ impl Prune {
             releases: random.one_in(2),
             repacks: random.one_in(2),
             dies: random.one_in(8),
+            full: random.one_in(4),
             choose: if random.one_in(2) { first } else { last },
             then: At::Sessions,
             roots: 0,
@@ -100,7 +107,7 @@ impl Prune {
 
     /// The simplest prune, which keeps what can stay where it is.
     pub(super) fn plain(random: &mut Random) -> Self {
-        Self { repacks: false, dies: false, choose: first, ..Self::new(random) }
+        Self { repacks: false, dies: false, full: false, choose: first, ..Self::new(random) }
     }
 
     pub(super) fn holds_lock(&self) -> bool {
@@ -141,6 +148,7 @@ impl Prune {
             At::Repack | At::SyncRepacked | At::IndexRepacked | At::SyncIndex => {
                 self.store_again(repository)
             }
+            At::RemoveJobs | At::SyncJobs | At::RemoveMarks => remove_jobs(at, repository),
             _ => self.change(repository),
         };
         self.at = next;
@@ -276,8 +284,8 @@ impl Prune {
                     repository.refs.now &= !(bit(self.table) - 1);
                 }
                 match flaw {
-                    Flaw::PacksBeforeIndex => At::Delete,
                     Flaw::ListDroppedEarly => At::Release,
+                    _ if self.full => At::DeleteFirst,
                     _ => At::Rewrite,
                 }
             }
@@ -300,7 +308,7 @@ impl Prune {
                 if flaw != Flaw::UnindexingNotSynced {
                     repository.index.sync();
                 }
-                if flaw == Flaw::PacksBeforeIndex { At::Unlock } else { At::Delete }
+                At::Delete
             }
             _ => self.delete(repository),
         }
@@ -308,6 +316,13 @@ impl Prune {
 
     fn delete(&mut self, repository: &mut Repository) -> At {
         match self.at {
+            At::DeleteFirst => {
+                if let Some(pack) = lowest(self.unread(repository) & repository.packs.now) {
+                    repository.packs.remove(pack);
+                    return At::DeleteFirst;
+                }
+                At::Rewrite
+            }
             At::Delete => {
                 if let Some(pack) = lowest(self.condemned.packs & repository.packs.now) {
                     repository.packs.remove(pack);
@@ -325,10 +340,9 @@ impl Prune {
                     repository.loose.sync();
                 }
                 match repository.flaw {
-                    Flaw::PacksBeforeIndex => At::Rewrite,
                     Flaw::ListDroppedEarly => At::Unlock,
                     _ if self.releases => At::Release,
-                    _ => At::Unlock,
+                    _ => At::RemoveJobs,
                 }
             }
             At::Release => {
@@ -339,7 +353,7 @@ impl Prune {
                 repository.generations.sync();
                 match repository.flaw {
                     Flaw::ListDroppedEarly => At::Rewrite,
-                    _ => At::Unlock,
+                    _ => At::RemoveJobs,
                 }
             }
         }
@@ -389,6 +403,34 @@ fn prepare(at: At, repository: &mut Repository) -> At {
             }
             At::Jobs
         }
+    }
+}
+
+/// The last steps: jobs that hold nothing any more, and then the marks that say so.
+fn remove_jobs(at: At, repository: &mut Repository) -> At {
+    match at {
+        At::RemoveJobs => {
+            let last = members(repository.jobs.now).last().map_or(0, bit);
+            let kept = if repository.flaw == Flaw::LastJobRemoved { 0 } else { last };
+            let Some(job) = lowest(repository.jobs.now & repository.sealed.now & !kept) else {
+                return At::SyncJobs;
+            };
+            repository.remove_job(job);
+            At::RemoveJobs
+        }
+        At::SyncJobs => {
+            if repository.flaw != Flaw::JobsRemovedUnsynced {
+                repository.jobs.sync();
+            }
+            At::RemoveMarks
+        }
+        _ => match lowest(repository.sealed.now & !repository.jobs.now) {
+            Some(job) => {
+                repository.sealed.remove(job);
+                At::RemoveMarks
+            }
+            None => At::Unlock,
+        },
     }
 }
 

@@ -8,7 +8,7 @@ mod refs;
 pub(super) use refs::Tabled;
 
 use super::Flaw;
-use super::universe::{Needs, Random, Set, bit, closure, every, first, members, objects_of};
+use super::universe::{Needs, Random, Set, bit, closure, first, members, objects_of};
 
 /// A promise that was broken.
 #[derive(Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub(super) enum Violation {
     PruneMisses(usize),
     /// A restore failed although its job stands, or its session was respected.
     ReaderLost(usize),
+    /// The number of an acknowledged job was given once more.
+    NumberRecurs,
     /// With every other actor gone, this one did not finish.
     Stuck(&'static str),
     /// Something unreferenced outlives prune.
@@ -123,6 +125,9 @@ pub(super) struct Repository {
     pub(super) jobs: Names,
     snapshots: Vec<usize>,
     acknowledged: Set,
+    /// Jobs that were acknowledged, though they may have been removed since.
+    numbers: Set,
+    number_recurs: bool,
     pub(super) forgotten: Names,
     /// Forgotten for good: a prune has renamed the marker, so undoing comes too late.
     pub(super) sealed: Names,
@@ -232,13 +237,21 @@ impl Repository {
         self.snapshots.push(snapshot);
         self.jobs.add(job);
         self.acknowledged &= !bit(job);
+        self.number_recurs |= self.numbers & bit(job) != 0;
         Some(job)
+    }
+
+    /// Removes the file of a job that holds nothing any more.
+    pub(super) fn remove_job(&mut self, job: usize) {
+        self.jobs.remove(job);
+        self.acknowledged &= !bit(job);
     }
 
     /// Exit 0 of a writer: from here on the job survives a power cut.
     pub(super) fn acknowledge(&mut self, job: usize) {
         self.jobs.sync();
         self.acknowledged |= bit(job);
+        self.numbers |= bit(job);
     }
 
     pub(super) fn snapshots_of(&self, jobs: Set) -> Set {
@@ -277,18 +290,22 @@ impl Repository {
     }
 
     pub(super) fn check(&self) -> Result<(), Violation> {
-        let indexed = self.covered(self.index.now);
-        if indexed & !self.packs.now != 0 {
+        let named = self.covered(self.index.now);
+        let condemned = self.condemned();
+        // A prune of a full disk leaves in the index what it has deleted, while it is condemned.
+        if named & !self.packs.now & !condemned.packs != 0 {
             return Err(Violation::EntryWithoutPack);
         }
-        let condemned = self.condemned();
+        let indexed = named & self.packs.now;
         let found = self.records_in(indexed) | self.loose.now;
         let trusted =
             self.records_in(indexed & !condemned.packs) | (self.loose.now & !condemned.loose);
         if !Needs::of(trusted).met_by(found) {
             return Err(Violation::IncompleteRecord);
         }
-        closure(self.roots(), found, every).map_err(Violation::JobLacks)?;
+        // A reader takes what is condemned only where there is nothing else.
+        let read = |forms: Set| if forms & trusted == 0 { forms } else { forms & trusted };
+        closure(self.roots(), found, read).map_err(Violation::JobLacks)?;
         if self.acknowledged & !self.jobs.now != 0 {
             return Err(Violation::AcknowledgedJobVanished);
         }
@@ -297,6 +314,9 @@ impl Repository {
         }
         if self.refs_of(self.newest_table()) != self.wanted {
             return Err(Violation::RefLost);
+        }
+        if self.number_recurs {
+            return Err(Violation::NumberRecurs);
         }
         if self.generation_lost {
             return Err(Violation::GenerationLost);
@@ -312,6 +332,10 @@ impl Repository {
         }
         if self.packs.now != indexed {
             return Err(Violation::Leak("a pack without index"));
+        }
+        let last = members(self.jobs.now).last().map_or(0, bit);
+        if self.jobs.now & self.sealed.now & !last != 0 {
+            return Err(Violation::Leak("a job that holds nothing"));
         }
         if self.sessions.iter().any(Session::is_open) {
             return Err(Violation::Leak("a session"));

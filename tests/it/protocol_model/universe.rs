@@ -129,7 +129,11 @@ pub(super) struct Reached {
 /// Follows references from the objects `roots` through `records`, or names what is missing.
 ///
 /// Of several records of one object, `choose` says which are followed.
-pub(super) fn closure(roots: Set, records: Set, choose: fn(Set) -> Set) -> Result<Reached, usize> {
+pub(super) fn closure(
+    roots: Set,
+    records: Set,
+    choose: impl Fn(Set) -> Set,
+) -> Result<Reached, usize> {
     let mut reached = Reached { needs: Needs { objects: roots, bases: 0 }, records: 0 };
     let mut todo = roots;
     while let Some(object) = lowest(todo) {

@@ -5,7 +5,7 @@
 use super::super::Flaw;
 use super::super::repository::{Condemned, Repository, Violation, mostly_dead};
 use super::super::universe::{
-    Needs, Random, bit, closure, every, forms, lowest, members, objects_of,
+    Needs, Random, Set, bit, closure, every, forms, lowest, members, objects_of,
 };
 use super::Prune;
 
@@ -27,6 +27,10 @@ impl Prune {
             live.bases = 0;
         }
         self.condemned = Condemned { packs: self.packs & !indexed, loose: loose & !live.objects };
+        if repository.flaw != Flaw::GoneNotCondemned {
+            // What a prune of a full disk has deleted and not taken off the index.
+            self.condemned.packs |= repository.covered(self.segments) & !repository.packs.now;
+        }
         for pack in members(indexed & self.packs) {
             let records = repository.records[pack];
             // A dead tree left in a kept pack would outlive what it refers to.
@@ -43,6 +47,22 @@ impl Prune {
             | (loose & !self.condemned.loose);
         self.repacked = chosen & !kept;
         Ok(())
+    }
+
+    /// Condemned packs that no reader of anything that stays meets, whichever copies it meets.
+    pub(super) fn unread(&self, repository: &Repository) -> Set {
+        let condemned = self.condemned.packs;
+        if repository.flaw == Flaw::FullDeletesAll {
+            return condemned;
+        }
+        let named = repository.covered(self.segments) & (repository.packs.now | condemned);
+        let found = repository.records_in(named) | repository.loose.now;
+        let kept = repository.records_in(named & !condemned);
+        let roots = self.roots | objects_of(kept);
+        let Ok(met) = closure(roots, found, every) else { return 0 };
+        members(condemned)
+            .filter(|&pack| repository.records[pack] & met.records == 0)
+            .fold(0, |set, pack| set | bit(pack))
     }
 
     /// Takes off the condemned list what jobs refer to, and what all that is kept refers to.
