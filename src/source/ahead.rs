@@ -15,7 +15,12 @@ use crate::os::Status;
 
 /// Has the system fetch these files, each named by its directory, its name and what was listed of it:
 /// all at once, unless the first of them is in memory, as the others will be then.
+///
+/// They are asked for in the order of their inodes, which on most file systems is about that of their
+/// places on a disk.
 pub fn fetch_ahead<'f>(files: impl Iterator<Item = (BorrowedFd<'f>, &'f [u8], &'f Status)>) {
+    let mut files: Vec<_> = files.collect();
+    files.sort_by_key(|(_, _, expected)| expected.ino);
     let mut is_first = true;
     for (directory, name, expected) in files {
         let Some(length) = NonZeroU64::new(expected.size_bytes) else { continue };

@@ -12,11 +12,13 @@ use crate::base::id::Id;
 use crate::store::Condemned;
 
 impl Prune<'_> {
-    /// Makes durable what a killed prune has deleted: it must not come back when its list is replaced.
+    /// Makes durable what a killed prune has deleted and taken off the index: it must not come back when
+    /// its list is replaced.
     pub(super) fn sync_remains(&self) -> Result<(), PruneError> {
         let backend = self.repository.backend();
-        backend.note_unsynced("packs");
-        backend.note_unsynced("objects");
+        for directory in ["packs", "objects", "index"] {
+            backend.note_unsynced(directory);
+        }
         for listed in backend.list("objects")? {
             if listed.is_directory {
                 backend.note_unsynced(&format!("objects/{}", listed.name));
@@ -28,9 +30,8 @@ impl Prune<'_> {
     /// Makes durable all that is relied on when the rest goes.
     pub(super) fn sync_all(&self) -> Result<(), PruneError> {
         let backend = self.repository.backend();
-        for directory in ["index", "refs", "jobs"] {
-            backend.note_unsynced(directory);
-        }
+        backend.note_unsynced("refs");
+        backend.note_unsynced("jobs");
         self.sync_remains()
     }
 

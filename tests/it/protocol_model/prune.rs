@@ -400,6 +400,7 @@ fn prepare(at: At, repository: &mut Repository) -> At {
             if repository.flaw != Flaw::RemainsNotSynced {
                 repository.packs.sync();
                 repository.loose.sync();
+                repository.index.sync();
             }
             At::Jobs
         }

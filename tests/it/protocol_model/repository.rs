@@ -250,7 +250,8 @@ impl Repository {
     /// Exit 0 of a writer: from here on the job survives a power cut.
     pub(super) fn acknowledge(&mut self, job: usize) {
         self.jobs.sync();
-        self.acknowledged |= bit(job);
+        // It may have been forgotten and removed meanwhile.
+        self.acknowledged |= bit(job) & self.jobs.now;
         self.numbers |= bit(job);
     }
 
