@@ -14,7 +14,12 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A sandbox in a directory.
+    pub(crate) fn within(directory: &Path) -> Self {
+        let folder = tempfile::tempdir_in(directory).unwrap();
         std::fs::create_dir(folder.path().join("context")).unwrap();
         Self { folder }
     }
@@ -78,11 +83,16 @@ impl Sandbox {
     /// All that can be seen of a directory: names, bytes, links, metadata, which names share an
     /// inode.
     pub(crate) fn look(&self, name: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut inodes = Vec::new();
-        look(&self.path(name), Path::new(""), &mut lines, &mut inodes);
-        lines
+        look_at(&self.path(name))
     }
+}
+
+/// The same of a directory anywhere.
+pub(crate) fn look_at(directory: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut inodes = Vec::new();
+    look(directory, Path::new(""), &mut lines, &mut inodes);
+    lines
 }
 
 fn look(root: &Path, below: &Path, lines: &mut Vec<String>, inodes: &mut Vec<(u64, PathBuf)>) {
