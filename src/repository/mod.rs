@@ -80,6 +80,8 @@ impl Repository {
         }
         let local = Local::init(path)?;
         let probe = local.probe()?;
+        // What it publishes with has been found out only now.
+        let local = Local::open(path, probe.exclusive_rename)?;
         let mut id = [0; 16];
         let filled = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
         filled.map_err(|error| OpenError::Random { source: error.into() })?;
