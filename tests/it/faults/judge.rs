@@ -32,9 +32,8 @@ fn set_up(prepared: &Prepared, stage: &Stage) {
     stage.set_refuses_noreplace(prepared.refuses_noreplace);
     copy(&prepared.repository, &stage.real());
     copy(&prepared.cache, &stage.cache());
-    let restored = prepared.sandbox.path("../restored");
-    if restored.exists() {
-        std::fs::remove_dir_all(restored).unwrap();
+    if stage.restored_to().exists() {
+        std::fs::remove_dir_all(stage.restored_to()).unwrap();
     }
 }
 

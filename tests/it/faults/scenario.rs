@@ -240,8 +240,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         prepare: |prepared, stage| {
             small_backups(prepared, stage);
         },
-        command: "exec runup restore --json --force --location ../restored",
-        is_done: |prepared, _| match look_at(&prepared.sandbox.path("../restored/src")) {
+        command: "exec runup restore --json --force --location $RESTORED",
+        is_done: |prepared, stage| match look_at(&stage.restored_to().join("src")) {
             found if found == prepared.source => Ok(()),
             found => Err(format!("restored {found:?}")),
         },

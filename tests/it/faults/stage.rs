@@ -66,6 +66,11 @@ impl Stage {
         self.folder.join("cache")
     }
 
+    /// Where a command restores to that is tried.
+    pub(super) fn restored_to(&self) -> PathBuf {
+        self.folder.join("restored")
+    }
+
     /// Runs a script in the context of a sandbox to its end.
     pub(super) fn run(
         &self,
@@ -75,6 +80,7 @@ impl Stage {
     ) -> Result<Ended, String> {
         let mut command = sandbox.shell(script);
         command.env("RUNUP_REPOSITORY", repository).env("RUNUP_CACHE_DIR", self.cache());
+        command.env("RESTORED", self.restored_to());
         Running::start(command, &self.folder).end()
     }
 
