@@ -64,6 +64,11 @@ impl BackendError {
         matches!(self, Self::Missing { .. })
     }
 
+    /// Whether there is no space to write.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace { .. })
+    }
+
     /// Whether the repository may not be written to by this user or on this medium.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if matches!(

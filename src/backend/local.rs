@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFla
 use rustix::io::Errno;
 
 use super::lost;
-use super::session::{self, LocalSession};
+use super::session::{self, LocalSession, random_id};
 use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
 use crate::base::time::FileTime;
 
@@ -112,11 +112,8 @@ impl Local {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = File::open(parent.unwrap_or(Path::new(".")));
             let synced = parent.and_then(|parent| parent.sync_all());
-            synced.map_err(|source| BackendError::Io {
-                action: "sync the parent of",
-                name: path.to_string_lossy().into_owned(),
-                source,
-            })?;
+            let name = || path.to_string_lossy().into_owned();
+            synced.map_err(|error| io_error("sync the parent of", name(), error))?;
         }
         let local = Self::open(path, true)?;
         for directory in DIRECTORIES.into_iter().chain(["tmp"]) {
@@ -142,20 +139,31 @@ impl Local {
     /// The directory cannot be written to.
     pub fn probe(&self) -> Result<Probe, BackendError> {
         let shared = &self.shared;
-        let (one, other) = ("tmp/probe-1", "tmp/probe-2");
-        let made = shared.create_exclusively(one).and_then(|_| shared.create_exclusively(other));
-        let renamed = rustix::fs::renameat_with(
-            &shared.root,
-            one,
-            &shared.root,
-            other,
-            RenameFlags::NOREPLACE,
-        );
-        for name in [one, other] {
+        // What is left of them where the program is killed is cleared away by a later session.
+        let id = random_id()?;
+        let (one, other) = (format!("tmp/{id}-1"), format!("tmp/{id}-2"));
+        let renamed =
+            shared.create_exclusively(&one).map(|_| self.rename_exclusively(&one, &other));
+        let again = shared.create_exclusively(&one).map(|_| self.rename_exclusively(&one, &other));
+        for name in [&one, &other] {
             self.remove(name)?;
         }
-        made?;
-        Ok(Probe { exclusive_rename: renamed == Err(Errno::EXIST) })
+        // A taken name is refused before the file system is asked, so that alone tells nothing.
+        let exclusive_rename = match renamed? {
+            Ok(()) => match again? {
+                Ok(()) => false,
+                Err(Errno::EXIST) => true,
+                Err(error) => return Err(shared.error("rename", &one, error)),
+            },
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => false,
+            Err(error) => return Err(shared.error("rename", &one, error)),
+        };
+        Ok(Probe { exclusive_rename })
+    }
+
+    fn rename_exclusively(&self, from: &str, to: &str) -> Result<(), Errno> {
+        let root = &self.shared.root;
+        rustix::fs::renameat_with(root, from, root, to, RenameFlags::NOREPLACE)
     }
 
     /// Whether a name is one that every repository has, made before its `config`.
@@ -175,7 +183,14 @@ impl Local {
     ///
     /// The system refuses.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<Created, BackendError> {
-        let mut file = self.create(NO_SESSION)?;
+        // A name that a later session clears away where the program is killed.
+        let temporary = format!("tmp/{}-0", random_id()?);
+        let mut file = Box::new(LocalNewFile {
+            shared: Arc::clone(&self.shared),
+            session: NO_SESSION.to_owned(),
+            file: self.shared.create_exclusively(&temporary)?,
+            temporary,
+        });
         file.write(bytes)?;
         let created = file.publish(name)?;
         self.sync(directory_of(name))?;

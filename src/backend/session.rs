@@ -68,7 +68,7 @@ impl LocalSession {
     }
 }
 
-fn random_id() -> Result<String, BackendError> {
+pub(super) fn random_id() -> Result<String, BackendError> {
     let mut bytes = [0; SESSION_ID_DIGITS / 2];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     match filled {
