@@ -61,7 +61,8 @@ impl Repository {
 
     /// Opens a session for a long read, so that a prune waits for it or tells it.
     ///
-    /// `None` where the repository cannot be written to, and so cannot be pruned from here either.
+    /// `None` where the repository cannot be written to, and so cannot be pruned from here either, or
+    /// where there is no space: reading must not need any.
     ///
     /// # Errors
     ///
@@ -69,7 +70,7 @@ impl Repository {
     pub fn read_session(&self) -> Result<Option<Box<dyn Session>>, RepositoryError> {
         let session = match self.backend.open_session() {
             Ok(session) => Some(session),
-            Err(error) if error.is_read_only() => None,
+            Err(error) if error.is_read_only() || error.is_no_space() => None,
             Err(error) => return Err(error.into()),
         };
         // A damaged generation is no reason not to read.
