@@ -300,9 +300,16 @@ pub fn first_absent(store: &Store, roots: References) -> Result<Option<(Id, Kind
     let mut walk = Walk::new(store);
     let searched = roots.into_iter().try_for_each(|(id, kind)| {
         walk.run(&Reached { id, kind, path: None }, &mut |reached| {
-            let is_present = store.is_present(&reached.id)?;
-            let found = if is_present { store.find(&reached.id)? } else { None };
-            found.map(Some).ok_or(Stop::Absent(reached.id, reached.kind))
+            let found = store.find(&reached.id)?;
+            if store.is_present(&reached.id)? {
+                return found.map(Some).ok_or(Stop::Absent(reached.id, reached.kind));
+            }
+            // What it cannot be decoded without is what has to come back.
+            let base = found.and_then(|found| found.base());
+            Err(match base {
+                Some(base) if !store.is_present(&base.id)? => Stop::Absent(base.id, base.kind),
+                _ => Stop::Absent(reached.id, reached.kind),
+            })
         })
     });
     match searched {

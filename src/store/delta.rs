@@ -81,7 +81,7 @@ impl Store {
     /// get at it. `None` if that is not at hand, is condemned, or damaged in the index.
     pub(super) fn base_for(&self, like: &Id) -> Option<(Base, usize)> {
         let whole = |id: &Id| {
-            let place = self.segments.place_of_base(id, |pack| self.has_pack(pack))?;
+            let place = self.segments.place_of_base(id, |pack, place| self.may_use(pack, place))?;
             let depth = place.offset.saturating_add(place.length) as usize;
             Some((Base { id: *id, kind: place.kind }, depth))
         };

@@ -13,6 +13,7 @@ use super::worker::Worker;
 use super::{Store, WriteError};
 use crate::base::id::Id;
 use crate::format::compress::Compression;
+use crate::format::index::{PackRecord, Place};
 
 /// Frames that wait for the publisher, at most.
 const QUEUE_FRAMES: usize = 8;
@@ -113,7 +114,8 @@ impl<'s> Inserter<'s> {
             return Ok(self.store.is_present(id)?);
         }
         let own = self.claims.packs();
-        Ok(!own.is_empty() && self.store.segments().is_present(id, |pack| own.contains(&pack.name)))
+        let is_own = |pack: &PackRecord, _: &Place| own.contains(&pack.name);
+        Ok(!own.is_empty() && self.store.segments().is_present(id, is_own))
     }
 
     /// Runs `work` with one worker on this thread.

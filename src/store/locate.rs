@@ -1,9 +1,7 @@
 //! Where objects are: questions that need no object bytes.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 
-use super::frames::pack_file;
 use super::segments::parse_file_name;
 use super::{ReadError, Store};
 use crate::base::id::{Id, unhex};
@@ -110,28 +108,6 @@ impl Store {
         }
     }
 
-    /// Whether the object is stored, and not condemned.
-    ///
-    /// # Errors
-    ///
-    /// The backend fails.
-    pub fn is_present(&self, id: &Id) -> Result<bool, ReadError> {
-        if self.is_packed(id) {
-            return Ok(true);
-        }
-        if self.segments.is_condemned_loose(id) || !self.has_loose(id)? {
-            return Ok(false);
-        }
-        // Whoever relies on the name must make it durable before publishing what refers to it.
-        self.note_loose_unsynced(id);
-        Ok(true)
-    }
-
-    /// Whether a pack holds the object that is there and not condemned.
-    pub fn is_packed(&self, id: &Id) -> bool {
-        self.segments.is_present(id, |pack| self.has_pack(pack))
-    }
-
     /// Whether a prune has condemned the loose file of the object.
     pub fn is_condemned_loose(&self, id: &Id) -> bool {
         self.segments.is_condemned_loose(id)
@@ -140,21 +116,6 @@ impl Store {
     /// Whether a prune has condemned anything.
     pub fn has_condemned(&self) -> bool {
         self.segments.has_condemned()
-    }
-
-    /// Whether the pack is there with the length that its index says: an index alone is no reason
-    /// not to store an object. Asked once for each pack.
-    pub(super) fn has_pack(&self, pack: &PackRecord) -> bool {
-        let known = self.packs_there.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_there) = known.get(&pack.name) {
-            return *is_there;
-        }
-        drop(known);
-        let length = self.backend.length(&pack_file(&pack.name));
-        let is_there = length.is_ok_and(|length| length == Some(pack.length_bytes));
-        let mut known = self.packs_there.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(pack.name, is_there);
-        is_there
     }
 
     /// The place in a pack where a look-up finds the object first; `None` if it is loose or absent.

@@ -106,8 +106,8 @@ impl Store {
 
     /// Stores one object, or its list, as a loose file. Durable on return.
     ///
-    /// A file that existed is kept: it was durable before it appeared. One that is condemned cannot
-    /// be relied on, so the object goes to a pack of its own then.
+    /// A file that existed is kept: it was durable before it appeared. One that is condemned, or known
+    /// to be damaged, cannot be relied on, so the object goes to a pack of its own then.
     ///
     /// # Errors
     ///
@@ -120,11 +120,11 @@ impl Store {
         is_list: bool,
         bytes: &[u8],
     ) -> Result<(), WriteError> {
-        let created = match self.segments.is_condemned_loose(id) {
-            true => Created::Existed,
-            false => self.write_loose(session, id, kind, is_list, bytes)?,
+        let created = match self.may_use_loose(id) {
+            false => Created::Existed,
+            true => self.write_loose(session, id, kind, is_list, bytes)?,
         };
-        if created == Created::Existed && self.segments.is_condemned_loose(id) {
+        if created == Created::Existed && !self.may_use_loose(id) {
             let compression = self.config.compression();
             let options = InsertOptions::new(1, compression);
             let put = |worker: &mut Worker<'_>| match is_list {

@@ -16,6 +16,7 @@ mod object_set;
 mod open_frame;
 mod pack_writer;
 mod parts;
+mod presence;
 mod previous;
 mod publisher;
 mod read;
@@ -38,6 +39,7 @@ pub use locate::{Found, PackPlace};
 pub use object_set::ObjectSet;
 pub use pack_writer::{PackPart, PackWriter, read_footer, read_frames, read_header, read_trailer};
 pub use parts::Part;
+pub use presence::Distrusted;
 pub use read::{ObjectBytes, Sink, Span, Stored};
 pub use segments::{Segment, Segments};
 pub use share::{ShareFrames, SharedFrame};
@@ -71,6 +73,8 @@ pub struct Store {
     loose: loose::LooseObjects,
     /// Packs that were looked for, and whether they are there.
     packs_there: RwLock<HashMap<Id, bool>>,
+    /// What a check has found damaged.
+    distrusted: RwLock<Distrusted>,
     looks: refresh::Looks,
 }
 
@@ -89,8 +93,19 @@ impl Store {
         let chunker = Chunker::new(config.chunker);
         let frames = Frames::new(Arc::clone(&backend));
         let packs_there = RwLock::default();
+        let distrusted = RwLock::default();
         let looks = refresh::Looks::default();
-        Ok(Self { backend, chunker, config, segments, frames, loose, packs_there, looks })
+        Ok(Self {
+            backend,
+            chunker,
+            config,
+            segments,
+            frames,
+            loose,
+            packs_there,
+            distrusted,
+            looks,
+        })
     }
 
     /// Where the bytes are kept.

@@ -219,36 +219,58 @@ impl Segments {
         first
     }
 
-    /// Whether the object is stored in a pack that is not condemned, and of which `is_there` holds.
-    pub(super) fn is_present(&self, id: &Id, is_there: impl Fn(&PackRecord) -> bool) -> bool {
+    /// Whether the object is stored in a place that is not in a condemned pack, and of which `is_there`
+    /// holds. That must not ask for places itself. What only footers tell of is not relied on: a pack
+    /// that no segment names may refer to what never came.
+    pub(super) fn is_present(
+        &self,
+        id: &Id,
+        mut is_there: impl FnMut(&PackRecord, &Place) -> bool,
+    ) -> bool {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
-        self.visit(id, |pack, _| {
-            (condemned.packs.is_empty() || !condemned.packs.contains(&pack.name)) && is_there(&pack)
+        self.visit_published(id, |pack, place| {
+            (condemned.packs.is_empty() || !condemned.packs.contains(&pack.name))
+                && is_there(&pack, &place)
         })
     }
 
-    /// Where the object is stored whole, outside of delta frames, in a pack that is not condemned and
-    /// of which `is_there` holds.
+    /// Where the object is stored whole, outside of delta frames, in a pack that is not condemned, and
+    /// in a place of which `is_there` holds.
     pub(super) fn place_of_base(
         &self,
         id: &Id,
-        is_there: impl Fn(&PackRecord) -> bool,
+        is_there: impl Fn(&PackRecord, &Place) -> bool,
     ) -> Option<Place> {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
         let mut base = None;
-        self.visit(id, |pack, place| {
+        self.visit_published(id, |pack, place| {
             let is_base = place.base.is_none() && !place.is_list;
-            base = Some(place)
-                .filter(|_| is_base && !condemned.packs.contains(&pack.name) && is_there(&pack));
+            let is_base = is_base && !condemned.packs.contains(&pack.name);
+            base = Some(place).filter(|place| is_base && is_there(&pack, place));
             base.is_some()
         });
         base
     }
 
     /// Calls `found` for each place until it returns true; whether it did.
-    fn visit(&self, id: &Id, mut found: impl FnMut(PackRecord, Place) -> bool) -> bool {
+    fn visit(&self, id: &Id, found: impl FnMut(PackRecord, Place) -> bool) -> bool {
+        self.visit_in(id, |_| true, found)
+    }
+
+    /// As [`Self::visit`], for places that segments tell which are files of the repository.
+    fn visit_published(&self, id: &Id, found: impl FnMut(PackRecord, Place) -> bool) -> bool {
+        self.visit_in(id, |segment| segment.name.is_some(), found)
+    }
+
+    fn visit_in(
+        &self,
+        id: &Id,
+        is_asked: impl Fn(&Segment) -> bool,
+        mut found: impl FnMut(PackRecord, Place) -> bool,
+    ) -> bool {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.iter().rev().filter_map(|segment| segment.index()).any(|index| {
+        let asked = list.iter().rev().filter(|segment| is_asked(segment));
+        asked.filter_map(|segment| segment.index()).any(|index| {
             index.find(id).any(|number| {
                 let place = index.place(number);
                 let pack = place.and_then(|place| index.pack(place.pack).map(|pack| (pack, place)));

@@ -194,7 +194,7 @@ impl<'i> Worker<'i> {
         let is_metadata = object.kind.is_metadata() || object.is_list;
         claims.count(bytes.len(), is_metadata);
         if let Some(like) = like
-            && let Some(delta) = self.delta(object.kind, bytes, like)?
+            && let Some(delta) = self.delta(&object, bytes, like)?
         {
             return self.put_delta(object, is_metadata, delta);
         }
@@ -282,15 +282,20 @@ impl<'i> Worker<'i> {
     /// What differs between an object and one that it is like, where it pays to store that.
     fn delta(
         &mut self,
-        kind: Kind,
+        object: &FrameObject,
         bytes: &[u8],
         like: &Id,
     ) -> Result<Option<(Base, Vec<u8>)>, WriteError> {
+        let kind = object.kind;
         let least = if kind.is_metadata() { DELTA_METADATA_BYTES_MIN } else { SHORT_CONTENT_BYTES };
         let base = Some(like).filter(|_| bytes.len() >= least && self.compares());
         let Some((base, depth)) = base.and_then(|like| self.inserter.store.base_for(like)) else {
             return Ok(None);
         };
+        // A copy that was not relied on a moment ago is no base for the next one.
+        if base.id == object.id {
+            return Ok(None);
+        }
         if !kind.is_metadata() && depth > bytes.len() * DELTA_REACH {
             return Ok(None);
         }
