@@ -208,20 +208,29 @@ pub(super) fn session_variables(
     [(REPOSITORY_VARIABLE, location.into()), (SESSION_VARIABLE, session.into())]
 }
 
+/// Where what is known of a repository is kept; `None` if no directory can be told.
+fn cache_of(repository: &Repository) -> Option<PathBuf> {
+    let cache = variable("RUNUP_CACHE_DIR").map(PathBuf::from).or_else(|| {
+        let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
+        xdg.or_else(home).map(|cache| cache.join("runup"))
+    })?;
+    Some(cache.join(&repository.config().repository_id))
+}
+
 /// Where the stat index of a project is kept; `None` if no directory can be told.
 pub(super) fn stat_index_path(
     repository: &Repository,
     project: &str,
     context: &Path,
 ) -> Option<PathBuf> {
-    let cache = variable("RUNUP_CACHE_DIR").map(PathBuf::from).or_else(|| {
-        let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
-        xdg.or_else(home).map(|cache| cache.join("runup"))
-    })?;
     let context = hex(&plain(context.as_os_str().as_bytes())[..8]);
-    let repository = &repository.config().repository_id;
-    Some(cache.join(repository).join(format!("{project}-{context}.stat")))
+    Some(cache_of(repository)?.join(format!("{project}-{context}.stat")))
+}
+
+/// Where checks keep what they have learnt; `None` if no directory can be told.
+pub(super) fn verified_path(repository: &Repository) -> Option<PathBuf> {
+    Some(cache_of(repository)?.join("packs.verified"))
 }
 
 fn read_project_file(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -304,6 +313,18 @@ fn of_timestamp(time: Timestamp) -> FileTime {
 /// The zone that dates without one are in.
 pub(super) fn zone() -> TimeZone {
     TimeZone::system()
+}
+
+/// A second as people here write it.
+pub(super) fn local_time(second: i64) -> String {
+    let time = Timestamp::from_second(second).unwrap_or_default().to_zoned(zone());
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A second, RFC 3339 with a zone.
+pub(super) fn dated(second: i64) -> String {
+    let time = Timestamp::from_second(second).unwrap_or_default().to_zoned(zone());
+    time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// The time now, as file systems count it.

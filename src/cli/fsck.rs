@@ -1,5 +1,7 @@
 //! `runup fsck`: reads and verifies everything stored.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,7 +15,10 @@ use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::ops::fsck::{Affected, Depth, Finding, FsckOptions, FsckReport, Holder, fsck};
+use crate::ops::fsck::{
+    Affected, Depth, Finding, FsckOptions, FsckReport, Holder, Memory, fsck_with,
+};
+use crate::repository::Repository;
 
 /// Arguments of `runup fsck`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +52,8 @@ impl Command for Fsck {
         figures comes last. Nothing is changed.
 
         With `--structure` the bytes of files are only looked for, as runup-check(1) does without
-        `--read-data`.
+        `--read-data`. What was verified when is kept in the cache directory by either program, for
+        both.
     ";
     const EXAMPLES: &'static [Example] = &[
         Example::new("Damage alone", "runup-fsck | jq -c 'select(.is_damage)'"),
@@ -90,9 +96,26 @@ pub(super) fn check(
     let workers = jobs.map_or_else(environment::threads, usize::from);
     // Findings are printed at the end, with the paths that they affect.
     let messages = Messages::new(output.is_json(), globals.verbose).without_problems();
-    let report = fsck(&repository, &FsckOptions { depth, workers }, &messages);
+    let report = remembering(&repository, |memory| {
+        fsck_with(&repository, &FsckOptions { depth, workers }, memory, &messages)
+    });
     messages.finish();
-    Ok(report?)
+    Ok(report??)
+}
+
+/// Runs a check with what earlier ones have learnt.
+pub(super) fn remembering<T>(
+    repository: &Repository,
+    check: impl FnOnce(&Memory<'_>) -> T,
+) -> Result<T, Failure> {
+    let begun = Instant::now();
+    let memory = Memory {
+        repository_id: repository.config().repository_id.clone(),
+        path: environment::verified_path(repository),
+        now: environment::file_time()?,
+        elapsed: &|| begun.elapsed(),
+    };
+    Ok(check(&memory))
 }
 
 pub(super) fn exit_of(report: &FsckReport) -> Exit {
@@ -128,6 +151,20 @@ pub(super) struct FindingRecord<'a> {
     affected: Vec<AffectedRecord<'a>>,
     /// How many there are in all.
     affected_count: u64,
+    /// Objects of which a stored copy cannot be used because of it, the first of them.
+    objects: Vec<LostRecord>,
+    /// How many there are in all.
+    object_count: u64,
+}
+
+/// An object of which a stored copy cannot be used.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "lost-object")]
+struct LostRecord {
+    /// The object.
+    id: Id,
+    /// Its kind.
+    kind: Kind,
 }
 
 /// A path of a snapshot that damage affects.
@@ -190,6 +227,17 @@ pub(super) struct SummaryRecord {
     lists: u64,
     /// Bytes that were read.
     bytes_read: u64,
+    /// Packs that this check has read whole.
+    packs_read: u64,
+    /// Packs that were read whole and found good, by this check or an earlier one, as far as is known.
+    packs_verified: u64,
+    /// Their bytes.
+    bytes_verified: u64,
+    /// Packs that were not, as far as is known.
+    packs_never_verified: u64,
+    /// Since when all of those that were verified were: the time of the check that comes first among
+    /// those that were the last to find a pack good. RFC 3339; null where no pack was verified.
+    oldest_verification: Option<String>,
 }
 
 pub(super) fn finding_record(finding: &Finding) -> FindingRecord<'_> {
@@ -203,6 +251,12 @@ pub(super) fn finding_record(finding: &Finding) -> FindingRecord<'_> {
         message: &finding.message,
         affected: finding.affected.iter().map(AffectedRecord::new).collect(),
         affected_count: finding.affected_count,
+        objects: finding
+            .objects
+            .iter()
+            .map(|(id, kind)| LostRecord { id: *id, kind: *kind })
+            .collect(),
+        object_count: finding.object_count,
     }
 }
 
@@ -224,5 +278,10 @@ pub(super) fn summary_record(report: &FsckReport, depth: Depth) -> SummaryRecord
         trees: report.trees,
         lists: report.lists,
         bytes_read: report.bytes_read,
+        packs_read: report.verification.packs_read,
+        packs_verified: report.verification.packs,
+        bytes_verified: report.verification.bytes,
+        packs_never_verified: report.verification.never,
+        oldest_verification: report.verification.oldest.map(environment::dated),
     }
 }

@@ -23,6 +23,7 @@ pub mod read_entry;
 pub mod restore;
 pub mod rev_list;
 pub mod update_ref;
+pub mod verified;
 pub mod verify_pack;
 pub mod write_snapshot;
 pub mod write_tree;

@@ -8,6 +8,7 @@
 
 mod archive;
 mod bad_input;
+mod check;
 mod check_ignore;
 mod composition;
 mod crash;

@@ -285,31 +285,36 @@ impl Control<'_> {
     /// Files that were set aside: damaged, and of use to nobody but people.
     pub(super) fn lost(&self) -> Result<(), RepositoryError> {
         for listed in self.list(LOST_DIRECTORY)? {
-            let message = "damaged and set aside; nothing needs it any more";
+            let message = match id_of(&listed.name, ".gone") {
+                Some(_) => "a pack that is gone, and that no index names any more",
+                None => "damaged and set aside; nothing needs it any more",
+            };
             let file = format!("{LOST_DIRECTORY}/{}", listed.name);
             self.findings.add(Finding::note("lost_file", message).file(file));
         }
         Ok(())
     }
 
-    /// Names of packs.
-    pub(super) fn pack_names(&self) -> Result<BTreeSet<Id>, RepositoryError> {
-        let mut names = BTreeSet::new();
+    /// Names of packs, and the bytes of each.
+    pub(super) fn pack_names(&self) -> Result<BTreeMap<Id, u64>, RepositoryError> {
+        let mut names = BTreeMap::new();
         for listed in self.list("packs")? {
             match id_of(&listed.name, ".pack") {
-                Some(name) => drop(names.insert(name)),
+                Some(name) => drop(names.insert(name, listed.length_bytes)),
                 None => self.stray_in("packs", &listed, "a pack"),
             }
         }
         Ok(names)
     }
 
-    /// Loose objects, read whole at either depth: only their bytes tell what they are.
+    /// Loose objects, read whole at either depth: only their bytes tell what they are. Those that are
+    /// damaged.
     pub(super) fn loose(
         &self,
         copies: &mut Vec<Copy>,
         report: &mut FsckReport,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<BTreeSet<Id>, RepositoryError> {
+        let mut damaged = BTreeSet::new();
         for directory in self.list("objects")? {
             let is_head = unhex(&directory.name).is_some_and(|bytes| bytes.len() == 1);
             if !is_head || !directory.is_directory {
@@ -321,20 +326,29 @@ impl Control<'_> {
                 match id_of(&format!("{}{}", directory.name, listed.name), "") {
                     Some(id) => {
                         let file = format!("{path}/{}", listed.name);
-                        self.loose_object(id, file, copies, report);
+                        if !self.loose_object(id, file, copies, report) {
+                            damaged.insert(id);
+                        }
                     }
                     None => self.stray_in(&path, &listed, "a loose object"),
                 }
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
-    fn loose_object(&self, id: Id, file: String, copies: &mut Vec<Copy>, report: &mut FsckReport) {
+    /// Reads a loose object; whether it is not damaged.
+    fn loose_object(
+        &self,
+        id: Id,
+        file: String,
+        copies: &mut Vec<Copy>,
+        report: &mut FsckReport,
+    ) -> bool {
         let limit = (FRAME_OBJECT_BYTES_MAX + FRAME_OBJECT_BYTES_MAX / 512) as u64;
         let message = match self.backend().read(&file, limit) {
             // Deleted by a prune since it was listed.
-            Ok(None) => return,
+            Ok(None) => return true,
             Err(error) => with_causes(&error),
             Ok(Some(stored)) => {
                 report.loose += 1;
@@ -343,7 +357,7 @@ impl Control<'_> {
                 match check_loose(&id, &stored) {
                     Ok((kind, is_list)) => {
                         copies.push(Copy::new(id, kind, is_list, true));
-                        return;
+                        return true;
                     }
                     Err(message) => message,
                 }
@@ -355,6 +369,7 @@ impl Control<'_> {
             copies.push(Copy::unusable(id, kind));
             self.findings.blame(number, id, kind);
         }
+        false
     }
 
     /// Jobs that hold a snapshot whose parent came with a later one: their files were swapped.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{Finding, Findings, Number};
-use super::table::Table;
+use super::table::{Presence, Table};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::delta::Base;
@@ -52,21 +52,33 @@ pub(super) fn check<'s>(
     for delta in broken {
         needed.entry(delta.base).or_default().push(delta);
     }
-    let mut lost = Vec::new();
+    let is_lost = |delta: &&Delta| !sound.contains(&delta.id);
+    let lost: Vec<(Id, Kind)> =
+        needed.values().flatten().filter(is_lost).map(|delta| (delta.id, delta.kind)).collect();
+    table.lose_deltas(&lost);
     for (base, deltas) in needed {
-        let number = number_of(&base, deltas.len(), findings);
-        for delta in deltas.iter().filter(|delta| !sound.contains(&delta.id)) {
-            lost.push((delta.id, delta.kind));
-            findings.blame(number, delta.id, delta.kind);
+        let is_present = |delta: &Delta| {
+            matches!(table.look_up(&delta.id, delta.kind), Presence::Present { .. })
+        };
+        let is_damage = !deltas.iter().all(is_present);
+        let number = number_of(&base, deltas.len(), is_damage, findings);
+        for delta in deltas.iter().filter(is_lost) {
+            findings.blame_for(number, delta.id, delta.kind);
         }
     }
-    table.lose_deltas(&lost);
     table
 }
 
 /// The finding that tells why a base cannot be used.
-fn number_of(base: &Base, count: usize, findings: &Findings<'_>) -> Number {
+fn number_of(base: &Base, count: usize, is_damage: bool, findings: &Findings<'_>) -> Number {
     findings.blamed(&base.id, base.kind).unwrap_or_else(|| {
+        if !is_damage {
+            let message = format!(
+                "it is not stored whole; the {count} objects that are decoded from it are stored \
+                 elsewhere, too"
+            );
+            return findings.add(Finding::note("missing_base", message).object(base.id, base.kind));
+        }
         let message = format!("it is not stored whole, and {count} objects are decoded from it");
         findings.add(Finding::damage("missing_object", message).object(base.id, base.kind))
     })

@@ -6,6 +6,7 @@
 //! Refs and jobs are listed first, then indexes, then packs: the reverse of the order in which they are
 //! written. So what a writer adds meanwhile cannot look missing.
 
+mod amount;
 mod closure;
 mod control;
 mod cursor;
@@ -13,6 +14,7 @@ mod deltas;
 mod objects;
 mod packs;
 mod queue;
+mod reading;
 mod report;
 mod segments;
 mod sound;
@@ -20,16 +22,23 @@ mod table;
 
 use std::collections::BTreeSet;
 
-pub use report::{AFFECTED_MAX, Affected, FINDINGS_PER_CODE_MAX, Finding, FsckReport, Holder};
+pub use amount::{Amount, AmountError};
+pub use reading::Memory;
+pub use report::{
+    AFFECTED_MAX, Affected, FINDINGS_PER_CODE_MAX, Finding, FsckReport, Holder, Verification,
+};
 
 use self::closure::Closure;
 use self::control::Control;
 use self::objects::Objects;
+use self::reading::Reading;
 use self::report::Findings;
 use self::segments::Segments;
 use self::table::{Marks, Table};
+use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
+use crate::ops::verified::Learnt;
 use crate::ops::with_causes;
 use crate::repository::{Job, Refs, Repository, RepositoryError};
 
@@ -42,6 +51,8 @@ pub enum Depth {
     Structure,
     /// Every byte of every pack too.
     ReadData,
+    /// Every byte of some packs.
+    ReadSome(Amount),
 }
 
 /// How a repository is to be checked.
@@ -59,7 +70,23 @@ impl Default for FsckOptions {
     }
 }
 
+/// Checks a repository, without knowledge of earlier checks. See [`fsck_with`].
+///
+/// # Errors
+///
+/// As [`fsck_with`].
+pub fn fsck(
+    repository: &Repository,
+    options: &FsckOptions,
+    monitor: &dyn Monitor,
+) -> Result<FsckReport, RepositoryError> {
+    fsck_with(repository, options, &Memory::none(), monitor)
+}
+
 /// Checks a repository. What is wrong with it is in the report, not an error.
+///
+/// Of packs, it goes by what earlier checks have learnt, and adds to that: those that were found
+/// damaged are read again, whatever was asked for.
 ///
 /// Damage is told to the monitor as it is found, without the paths it affects; those are known
 /// only at the end. Holds a read session meanwhile, where it can, so that no prune deletes what is
@@ -73,14 +100,15 @@ impl Default for FsckOptions {
 ///
 /// A directory of the repository cannot be listed, or a job cannot be read, for reasons other than
 /// damage.
-pub fn fsck(
+pub fn fsck_with(
     repository: &Repository,
     options: &FsckOptions,
+    memory: &Memory<'_>,
     monitor: &dyn Monitor,
 ) -> Result<FsckReport, RepositoryError> {
     let findings = Findings::new(monitor);
     let mut report = FsckReport::default();
-    let checked = check(repository, options, &findings, &mut report);
+    let checked = check(repository, (options, memory), &findings, &mut report);
     report.is_cancelled = monitor.is_cancelled();
     report.findings = findings.into_list();
     checked.map(|()| report)
@@ -88,7 +116,7 @@ pub fn fsck(
 
 fn check(
     repository: &Repository,
-    options: &FsckOptions,
+    (options, memory): (&FsckOptions, &Memory<'_>),
     findings: &Findings<'_>,
     report: &mut FsckReport,
 ) -> Result<(), RepositoryError> {
@@ -111,8 +139,12 @@ fn check(
     let segments = Segments::open(backend, findings)?;
     report.index_segments = segments.count();
     report.bytes_read += segments.bytes_read;
-    let mut names = control.pack_names()?;
-    names.extend(segments.packs());
+    let listed = control.pack_names()?;
+    let mut learnt = Learnt { listed: Some(listed.keys().copied().collect()), ..Learnt::default() };
+    let mut names: BTreeSet<Id> = segments.packs().collect();
+    names.retain(|name| !listed.contains_key(name));
+    let reading = Reading::new(memory, options.depth, listed);
+    let names: Vec<Id> = reading.order().chain(names).collect();
     let marks = Marks::new(&segments);
     let context = packs::Context {
         backend,
@@ -121,14 +153,16 @@ fn check(
         segments: &segments,
         marks: &marks,
         condemned: &condemned,
+        reading: &reading,
         options,
     };
     let (mut copies, deltas) = packs::check(&context, &names).into_copies(report);
     if findings.monitor.is_cancelled() {
+        finish(reading, learnt, findings, report);
         return Ok(());
     }
     segments.report_excess(findings);
-    control.loose(&mut copies, report)?;
+    learnt.loose = Some(control.loose(&mut copies, report)?);
     let table = deltas::check(Table::new(marks, copies), deltas, findings);
     let mut closure = Closure::new(Objects::new(repository, findings, &table));
     closure.jobs(&jobs);
@@ -137,7 +171,19 @@ fn check(
     control.check_order(&closure.parents, &jobs);
     note_unnamed(&table, &jobs, &refs, findings);
     closure.finish(report);
+    learnt.is_damaged = Some(findings.is_damage()).filter(|_| !findings.monitor.is_cancelled());
+    finish(reading, learnt, findings, report);
     Ok(())
+}
+
+/// Keeps what was learnt. That it cannot be kept only means that more is read again.
+fn finish(reading: Reading<'_>, learnt: Learnt, findings: &Findings<'_>, report: &mut FsckReport) {
+    let (verification, failed) = reading.finish(learnt);
+    report.verification = verification;
+    if let Some(error) = failed {
+        let message = format!("what was verified when is not kept: {error}");
+        findings.add(Finding::note("not_remembered", message));
+    }
 }
 
 /// Notes how many snapshots no job and no ref names.

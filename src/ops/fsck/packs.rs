@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::FsckOptions;
 use super::deltas::Delta;
 use super::queue::Queue;
+use super::reading::Reading;
 use super::report::{Finding, Findings, FsckReport, Number};
 use super::segments::Segments;
 use super::table::{Copy, Marks};
-use super::{Depth, FsckOptions};
 use crate::backend::{Backend, RandomRead};
 use crate::base::id::Id;
 use crate::format::compress::Codec;
@@ -35,6 +36,8 @@ pub(super) struct Context<'a> {
     pub(super) marks: &'a Marks<'a>,
     /// Packs that a prune has announced it will delete.
     pub(super) condemned: &'a BTreeSet<Id>,
+    /// Which of them are read whole.
+    pub(super) reading: &'a Reading<'a>,
     pub(super) options: &'a FsckOptions,
 }
 
@@ -116,7 +119,7 @@ enum Part {
 }
 
 /// Checks these packs with several threads.
-pub(super) fn check(context: &Context<'_>, names: &BTreeSet<Id>) -> Tally {
+pub(super) fn check(context: &Context<'_>, names: &[Id]) -> Tally {
     let queue = Queue::new(names.iter().copied().map(Part::Open));
     let work = || {
         let mut checker =
@@ -162,7 +165,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// Checks a pack but for its frames; the pack, if those are to be read.
     fn open(&mut self, name: Id) -> Option<OpenPack> {
-        let Context { backend, findings, segments, condemned, options, .. } = *self.context;
+        let Context { backend, findings, segments, condemned, reading, .. } = *self.context;
         let file = format!("packs/{name}.pack");
         let covers = segments.covers(&name);
         let pack = match backend.open(&file) {
@@ -197,7 +200,7 @@ impl Checker<'_> {
             Ok((frames, listing)) => {
                 self.tally.count(frames.iter().map(|frame| frame.objects.len()));
                 self.tally.deltas.extend(frames.iter().flat_map(Delta::of_record));
-                if options.depth == Depth::Structure {
+                if !reading.wants(&name) {
                     for frame in &frames {
                         let objects = frame.objects.iter();
                         objects.for_each(|object| self.keep(&frame.place, object, listing));
@@ -236,7 +239,8 @@ impl Checker<'_> {
             self.context.marks.lose(cover, &object.id, place.offset);
         }
         self.tally.copies.push(Copy::unusable(object.id, object.kind));
-        self.context.findings.blame(number, object.id, object.kind);
+        self.context.findings.blame_for(number, object.id, object.kind);
+        self.context.reading.damaged(*name, place.offset);
     }
 
     /// Notes that nothing of a pack can be used.
@@ -324,7 +328,10 @@ impl Checker<'_> {
         if hashing.waiting > 0 {
             return;
         }
-        let message = match std::mem::replace(&mut hashing.hash, FileHash::new(0)).finish() {
+        let hash = std::mem::replace(&mut hashing.hash, FileHash::new(0)).finish();
+        let is_good = open.found.is_none() && hash.as_ref().is_ok_and(|hash| *hash == open.name);
+        self.context.reading.read(open.name, is_good);
+        let message = match hash {
             Ok(hash) if hash == open.name => return,
             Ok(_) => "its bytes are not those of its name".to_owned(),
             Err(error) => with_causes(&error),

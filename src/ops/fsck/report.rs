@@ -12,7 +12,7 @@ use crate::base::monitor::{Monitor, Problem};
 
 /// Findings of one code that are kept one by one; those after it share one record.
 pub const FINDINGS_PER_CODE_MAX: u64 = 1000;
-/// Paths that are kept for each finding.
+/// Paths that are kept for each finding, and objects.
 pub const AFFECTED_MAX: usize = 100;
 
 /// One thing that is not as it should be.
@@ -24,7 +24,7 @@ pub struct Finding {
     /// `damaged_frame`, `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
     /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
     /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`,
-    /// `no_session`.
+    /// `no_session`, `not_remembered`, `missing_base`.
     pub code: &'static str,
     /// The file it is about, named as below the repository.
     pub file: Option<String>,
@@ -41,6 +41,10 @@ pub struct Finding {
     pub affected: Vec<Affected>,
     /// All such paths of all live jobs and refs.
     pub affected_count: u64,
+    /// The first objects of which a copy cannot be used because of it.
+    pub objects: Vec<(Id, Kind)>,
+    /// All such objects, one that is stored twice counted twice.
+    pub object_count: u64,
 }
 
 impl Finding {
@@ -55,6 +59,8 @@ impl Finding {
             is_damage: true,
             affected: Vec::new(),
             affected_count: 0,
+            objects: Vec::new(),
+            object_count: 0,
         }
     }
 
@@ -106,6 +112,23 @@ pub enum Holder {
     },
 }
 
+/// What is known of when packs were read whole and found good, by this check or an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Packs that were.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The second in which the check began that was the first to find any of these good last.
+    pub oldest: Option<i64>,
+    /// Packs of which this is not known.
+    pub never: u64,
+    /// Packs that this check has read whole.
+    pub packs_read: u64,
+    /// Their bytes.
+    pub bytes_read: u64,
+}
+
 /// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,6 +157,8 @@ pub struct FsckReport {
     pub lists: u64,
     /// Bytes of packs, loose objects and index segments that were read for the check itself.
     pub bytes_read: u64,
+    /// When packs were verified.
+    pub verification: Verification,
     /// Whether the monitor asked to stop, so that not everything was looked at.
     pub is_cancelled: bool,
     /// What is not as it should be, in the order it was found.
@@ -209,6 +234,18 @@ impl<'m> Findings<'m> {
         self.state().blamed.push((id, kind, number));
     }
 
+    /// As [`Self::blame`], and lists the object with the finding.
+    pub(super) fn blame_for(&self, number: Number, id: Id, kind: Kind) {
+        let mut state = self.state();
+        state.blamed.push((id, kind, number));
+        if let Some(finding) = state.list.get_mut(number) {
+            finding.object_count += 1;
+            if finding.objects.len() < AFFECTED_MAX {
+                finding.objects.push((id, kind));
+            }
+        }
+    }
+
     /// A finding that is why a copy of an object cannot be used, if there is one so far.
     pub(super) fn blamed(&self, id: &Id, kind: Kind) -> Option<Number> {
         let state = self.state();
@@ -222,6 +259,11 @@ impl<'m> Findings<'m> {
         blamed.sort_unstable();
         blamed.dedup();
         blamed
+    }
+
+    /// Whether any finding so far is damage.
+    pub(super) fn is_damage(&self) -> bool {
+        self.state().list.iter().any(|finding| finding.is_damage)
     }
 
     /// Sets which paths a finding affects.

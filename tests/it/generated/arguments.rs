@@ -60,6 +60,13 @@ pub(super) fn takes_value(arg: &Arg) -> bool {
     arg.get_action().takes_values()
 }
 
+/// Whether it may do without its value, which is written behind an equals sign then.
+pub(super) fn is_value_optional(arg: &Arg) -> bool {
+    !arg.is_positional()
+        && arg.get_num_args().is_some_and(|count| count.min_values() == 0)
+        && takes_value(arg)
+}
+
 /// Whether it may be given more than once.
 pub(super) fn repeats(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append | ArgAction::Count)

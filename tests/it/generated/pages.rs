@@ -7,8 +7,8 @@ use runup::cli::commands::{ALL, Listed};
 use runup::cli::{Example, Exit, Layer};
 
 use super::arguments::{
-    below, choices, clap_of, global, help, own, program_of, repeats, spellings, takes_value,
-    value_name,
+    below, choices, clap_of, global, help, is_value_optional, own, program_of, repeats, spellings,
+    takes_value, value_name,
 };
 use super::markup::{block, inline};
 use super::mdoc::{Page, arguments, display_line};
@@ -117,9 +117,17 @@ fn exclusive_groups<'c>(command: &'c Command, all: &[&Arg]) -> Vec<(bool, Vec<&'
 /// An option with its value, or the name of an argument, as words of a macro line.
 fn synopsis_argument(arg: &Arg) -> String {
     let options: Vec<_> = spellings(arg).iter().map(|option| flag(option)).collect();
+    if is_value_optional(arg) {
+        return format!("{}{}", options.join(" | "), optional_value(arg));
+    }
     let value = takes_value(arg).then(|| format!("Ar {}", arguments(&value_name(arg))));
     let options = Some(options.join(" | ")).filter(|options| !options.is_empty());
     options.into_iter().chain(value).collect::<Vec<_>>().join(" ")
+}
+
+/// A value that may be left out.
+fn optional_value(arg: &Arg) -> String {
+    format!(" Ns Oo Ns = Ns Ar {} Oc", arguments(&value_name(arg)))
 }
 
 fn flag(option: &str) -> String {
@@ -158,6 +166,7 @@ fn argument_list(page: &mut Page, args: &[&Arg], all: &[&Arg]) {
 fn head(arg: &Arg) -> String {
     let value = || format!("Ar {}", arguments(&value_name(arg)));
     let one = |option: &String| match takes_value(arg) {
+        true if is_value_optional(arg) => format!("{}{}", flag(option), optional_value(arg)),
         true => format!("{} {}", flag(option), value()),
         false => flag(option),
     };

@@ -2,7 +2,7 @@
 
 use clap::Arg;
 
-use super::super::arguments::{spellings, takes_value};
+use super::super::arguments::{is_value_optional, spellings, takes_value};
 use super::{Row, kind, lines, names, programs};
 
 pub(super) fn script(rows: &[Row]) -> String {
@@ -28,7 +28,7 @@ pub(super) fn script(rows: &[Row]) -> String {
 /// Options as `-r`, or with the kind of their value as `--to=directory`.
 fn options(row: &Row, options: &[&Arg]) -> String {
     let words = options.iter().flat_map(|arg| {
-        let kind = match takes_value(arg) {
+        let kind = match takes_value(arg) && !is_value_optional(arg) {
             true => format!("={}", kind(&row.value(arg))),
             false => String::new(),
         };

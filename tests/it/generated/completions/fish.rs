@@ -2,7 +2,7 @@
 
 use clap::Arg;
 
-use super::super::arguments::{spellings, takes_value};
+use super::super::arguments::{is_value_optional, spellings, takes_value};
 use super::{Row, first_sentence, kind, lines, names};
 
 pub(super) fn script(rows: &[Row]) -> String {
@@ -10,7 +10,8 @@ pub(super) fn script(rows: &[Row]) -> String {
         "# The commands: name, layer, about, kinds of arguments, options with a value.".to_owned(),
     ];
     for row in rows {
-        let valued = row.options().into_iter().filter(|arg| takes_value(arg));
+        let valued =
+            row.options().into_iter().filter(|arg| takes_value(arg) && !is_value_optional(arg));
         let valued: Vec<_> = valued.flat_map(spellings).collect();
         let layer = if row.program.is_some() { "plumbing" } else { "porcelain" };
         table.push(format!(
@@ -40,7 +41,7 @@ fn option(row: &Row, arg: &Arg) -> String {
     let mut words = Vec::new();
     words.extend(arg.get_short().map(|short| format!("-s {short}")));
     words.extend(arg.get_long().map(|long| format!("-l {long}")));
-    if takes_value(arg) {
+    if takes_value(arg) && !is_value_optional(arg) {
         words.push(format!("-x -a '(__runup_value {})'", kind(&row.value(arg))));
     }
     words.push(format!("-d {}", quoted(&first_sentence(arg))));

@@ -2,7 +2,9 @@
 
 use clap::Arg;
 
-use super::super::arguments::{Value, repeats, spellings, takes_value, value_name};
+use super::super::arguments::{
+    Value, is_value_optional, repeats, spellings, takes_value, value_name,
+};
 use super::{Row, first_sentence, lines, programs};
 
 pub(super) fn script(rows: &[Row]) -> String {
@@ -55,7 +57,7 @@ fn option(row: &Row, arg: &Arg) -> Vec<String> {
     let about = first_sentence(arg).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
     let spec = |spelling: &String| {
         let mut spec = format!("{others}{spelling}[{about}]");
-        if takes_value(arg) {
+        if takes_value(arg) && !is_value_optional(arg) {
             let join = if spelling.starts_with("--") { "=" } else { "+" };
             let (name, action) = (value_name(arg), action(&row.value(arg)));
             spec = format!("{others}{spelling}{join}[{about}]:{name}:{action}");
