@@ -70,6 +70,9 @@ struct Record<'a> {
     total_files_processed: u64,
     /// Bytes of all files.
     total_bytes_processed: u64,
+    /// Files and directories that are as they were, and of which something was lost from the repository
+    /// that is stored again now.
+    healed: u64,
     /// Bytes of files that were read.
     bytes_read: u64,
     /// Bytes of new objects, before compression.
@@ -102,6 +105,11 @@ impl Command for Backup {
         them is not even read, unless `--read-all` is given. What was seen is kept in the cache
         directory; where that was lost, files are read again, and still nothing is stored twice.
 
+        Where the repository may have lost something since the last backup, because a pack has gone,
+        runup-check(1) has found damage, or runup-repair(1) has set something aside, all that
+        unchanged files need is looked for once, and what is missing is read and stored again: then
+        earlier jobs have it again, too.
+
         What cannot be read is told, recorded in the snapshot and left out; all else is backed up,
         and the exit code is 3. A project of which no include exists gets no snapshot, and if that
         leaves none at all, there is no job and the exit code is 1.
@@ -109,6 +117,7 @@ impl Command for Backup {
         For each project the job and the snapshot are printed, and figures:
 
         - `files` compares with the previous snapshot of the project.
+        - `healed` is how many unchanged files and directories lacked something that was lost.
         - `in all` is what a full restore writes.
         - `read` is what had to be read, `stored` what the packs of the repository grew by.
 
@@ -124,6 +133,7 @@ impl Command for Backup {
         Example::new("The number of the job, for a script", "runup backup --json app | jq .job"),
     ];
     const SEE_ALSO: &'static [&'static str] = &[
+        "runup-repair(1)",
         "runup-restore(1)",
         "runup-snapshots(1)",
         "runup-write-snapshot(1)",
@@ -175,6 +185,7 @@ impl Command for Backup {
             workers: jobs.map_or_else(environment::threads, usize::from),
             repository: identity_of(&path),
             now: now(),
+            verified: environment::verified_path(&repository),
         };
         let messages = Messages::new(output.is_json(), globals.verbose);
         let report = backup(&repository, &projects, &options, &messages);
@@ -238,6 +249,7 @@ fn print(
                 errors: tree.errors,
                 total_files_processed: tree.files_new + tree.files_changed + tree.files_unmodified,
                 total_bytes_processed: counts.size_bytes,
+                healed: tree.healed,
                 bytes_read: tree.bytes_read,
                 data_added: tree.inserted.object_bytes,
                 data_added_packed: tree.inserted.packed_bytes,
@@ -272,6 +284,10 @@ fn print(
             size(tree.inserted.object_bytes)
         ),
     ];
+    if tree.healed > 0 {
+        let healed = count(tree.healed);
+        lines.push(format!("  healed   {healed}: what they need was lost, and is stored again"));
+    }
     if tree.errors > 0 {
         lines.push(format!("  problems {}: not all could be read, see above", count(tree.errors)));
     }

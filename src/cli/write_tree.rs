@@ -140,6 +140,7 @@ impl WriteTree {
             one_file_system: self.one_file_system,
             own: own.map(|own| (own, "the repository itself")).into_iter().collect(),
             stat_index: None,
+            doubted: None,
             is_same_selection: false,
             stat_index_writer: None,
             previous: None,

@@ -8,10 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use super::verified::Verified;
 use super::write_snapshot::SnapshotLabels;
 use super::write_tree::{Destination, TreeError, TreeReport, TreeSource, write_tree};
 use crate::backend::BackendError;
-use crate::base::hash::plain;
+use crate::base::hash::{object_id, plain};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::{Monitor, Problem};
@@ -67,6 +68,8 @@ pub struct BackupOptions {
     pub repository: Option<FileIdentity>,
     /// The time now.
     pub now: FileTime,
+    /// Where checks keep what they have learnt; what they found damaged is stored again.
+    pub verified: Option<PathBuf>,
 }
 
 /// What a backup came to.
@@ -154,10 +157,11 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&self, projects: &[ProjectSource]) -> Result<BackupReport, BackupError> {
         let session = self.repository.write_session()?;
+        let losses = self.losses();
         let mut reports = Vec::new();
         let mut writers = Vec::new();
         for project in projects {
-            let (report, writer) = self.project(&session, project)?;
+            let (report, writer) = self.project(&session, project, losses.as_ref())?;
             let tree = &report.tree;
             if tree.includes == tree.missing_includes {
                 self.monitor.problem(Problem {
@@ -190,6 +194,17 @@ impl Attempt<'_> {
         Ok(BackupReport { job: Some(job), projects: reports, is_complete })
     }
 
+    /// A hash of all that may have been lost; `None` if that cannot be told. What checks have found
+    /// damaged is not relied on from here on.
+    fn losses(&self) -> Option<[u8; 32]> {
+        let store = self.repository.store();
+        let load = |path: &PathBuf| Verified::load(path, &self.repository.config().repository_id);
+        let verified = self.options.verified.as_ref().map(load).unwrap_or_default();
+        let damage = verified.damage();
+        store.distrust(verified.damaged);
+        Some(plain(&[store.losses().ok()?, damage].concat()))
+    }
+
     fn binding(&self, project: &ProjectSource, snapshot: Id) -> Binding {
         Binding {
             repository_id: self.repository.config().repository_id.clone(),
@@ -202,7 +217,9 @@ impl Attempt<'_> {
         &self,
         session: &WriteSession<'_>,
         project: &ProjectSource,
+        losses: Option<&[u8; 32]>,
     ) -> Result<(ProjectReport, Option<StatIndexWriter>), BackupError> {
+        let store = self.repository.store();
         let name = &project.labels.project;
         let parent = self.repository.parent_of_next(name)?;
         let parent_tree = parent.and_then(|id| self.repository.snapshot(&id).ok());
@@ -211,6 +228,15 @@ impl Attempt<'_> {
         let stat_index = project.stat_index.as_ref().zip(parent).filter(|_| self.is_first);
         let stat_index = stat_index
             .and_then(|(path, parent)| StatIndex::open(path, &self.binding(project, parent)));
+        // It saw everything stored, and something may have been lost since.
+        let is_doubted = |index: &&StatIndex| losses.is_none_or(|losses| !index.has_losses(losses));
+        let doubted = stat_index.as_ref().filter(is_doubted);
+        let lost_parent = doubted.zip(parent).and_then(|(index, parent)| {
+            let is_its =
+                !index.made().is_empty() && object_id(Kind::Snapshot, index.made()) == parent;
+            let is_lost = is_its && !store.is_intact(&parent, Kind::Snapshot).ok()?;
+            is_lost.then(|| index.made())
+        });
         let writer = project.stat_index.as_ref().and_then(|path| {
             let writer = StatIndexWriter::create(path, stat_index.as_ref(), self.options.now);
             writer
@@ -234,26 +260,34 @@ impl Attempt<'_> {
                 .as_ref()
                 .is_some_and(|index| index.has_selection(&project.selection_hash())),
             stat_index: stat_index.as_ref(),
+            doubted: doubted.map(|_| store),
             stat_index_writer: writer.as_ref(),
-            previous: parent_tree.map(|snapshot| (self.repository.store(), snapshot.root.tree)),
+            previous: parent_tree.map(|snapshot| (store, snapshot.root.tree)),
         };
         let options =
             InsertOptions::new(self.options.workers, self.repository.config().compression());
-        let inserter = Inserter::new(self.repository.store(), session.id(), options);
+        let inserter = Inserter::new(store, session.id(), options);
         let snapshot = Mutex::new(None);
         let tree = write_tree(
             &source,
             Destination::Store(&inserter),
             &|root, sink| {
+                if let Some(lost) = lost_parent {
+                    put_any(sink, Kind::Snapshot, lost)?;
+                }
                 let bytes = project.labels.snapshot(root.clone(), parent).encode();
                 let id = put_any(sink, Kind::Snapshot, &bytes)?;
-                *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+                *snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, bytes));
                 Ok(())
             },
             self.monitor,
         )?;
         let snapshot = snapshot.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = snapshot.ok_or(TreeError::Write(WriteError::Stopped))?;
+        let (snapshot, bytes) = snapshot.ok_or(TreeError::Write(WriteError::Stopped))?;
+        let writer = match losses {
+            Some(losses) => writer.map(|writer| writer.with_losses(*losses, bytes)),
+            None => None,
+        };
         Ok((ProjectReport { project: name.clone(), snapshot, parent, tree }, writer))
     }
 }

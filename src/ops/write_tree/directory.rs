@@ -14,7 +14,7 @@ use crate::base::kind::Kind;
 use crate::base::path::split_last;
 use crate::format::tree::{Entry, Metadata, Node};
 use crate::source::stat_index::{NewEntry, Stamp, StatIndexWriter};
-use crate::store::{ObjectSink, put_any_like};
+use crate::store::{ObjectSink, WriteError, put_any_like};
 
 /// A directory whose entries are not all known yet.
 #[derive(Debug)]
@@ -251,6 +251,11 @@ impl Directory {
     ) -> Result<Made, TreeError> {
         let writer = walker.scan.source.stat_index_writer;
         let is_same = self.is_same(slots);
+        if let Before::Seen(seen, _) = &self.before
+            && is_same
+        {
+            walker.heal(&self.before, &seen.tree())?;
+        }
         if let Before::Seen(seen, record) = &self.before
             && is_same
             && is_whole == seen.is_whole()
@@ -306,6 +311,19 @@ impl Directory {
                 Some(NewEntry { encoded: &new.encoded, stamp: new.stamp, record: new.record })
             }
         }
+    }
+}
+
+impl<S: ObjectSink> Walker<'_, '_, S> {
+    /// Stores the tree of a directory again in which nothing has changed, if it was lost.
+    fn heal(&mut self, before: &Before, tree: &Id) -> Result<(), TreeError> {
+        let Some(store) = self.scan.source.doubted else { return Ok(()) };
+        if !store.is_intact(tree, Kind::Tree).map_err(WriteError::from)? {
+            let bytes = before.entries().map(|known| known.encoded).collect::<Vec<_>>().concat();
+            put_any_like(self.sink, Kind::Tree, &bytes, Some(tree))?;
+            self.tally.healed += 1;
+        }
+        Ok(())
     }
 }
 

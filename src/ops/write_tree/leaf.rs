@@ -4,18 +4,20 @@
 
 use std::sync::Arc;
 
-use super::before::{compare, encoded};
+use super::before::{compare, decoded, encoded};
 use super::directory::{Directory, Settled};
 use super::file::FileTask;
 use super::walk::{Name, Task, Walker, expect};
 use super::{Scan, TreeError};
+use crate::base::kind::Kind;
 use crate::base::monitor::Action;
 use crate::base::path::join;
 use crate::format::tree::{Entry, Node};
+use crate::ops::closure::of_entry;
 use crate::ops::read_entry::{EntryError, ReadEntry, read_entry};
 use crate::os::{FileKind, Status};
 use crate::source::stat_index::Stamp;
-use crate::store::ObjectSink;
+use crate::store::{ObjectSink, WriteError};
 
 /// Files that one thread takes at a time, at most.
 const BATCH_FILES: usize = 64;
@@ -38,6 +40,7 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
         }
         if let (Some(index), Some(known)) = (self.scan.source.stat_index, name.known)
             && known.stamp.is_some_and(|seen| index.is_unchanged(&seen, &status))
+            && self.is_stored(known.encoded)?
         {
             self.count_unchanged(directory, name.bytes, &status);
             if name.number.is_none() {
@@ -70,6 +73,20 @@ impl<S: ObjectSink> Walker<'_, '_, S> {
             Err(EntryError::Sink(error)) => return Err(error.into()),
         };
         directory.settle(self, number, settled)
+    }
+
+    /// Whether all that an entry of the last scan refers to is stored, apart from trees. That is asked
+    /// only if something may have been lost since.
+    pub(super) fn is_stored(&mut self, encoded: &[u8]) -> Result<bool, WriteError> {
+        let Some(store) = self.scan.source.doubted else { return Ok(true) };
+        let Some(entry) = decoded(encoded) else { return Ok(false) };
+        for (id, kind) in of_entry(&entry) {
+            if kind != Kind::Tree && !store.is_intact(&id, kind)? {
+                self.tally.healed += 1;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Plans to read a file, with others of its directory.

@@ -54,6 +54,8 @@ pub struct TreeSource<'a> {
     pub own: Vec<(FileIdentity, &'static str)>,
     /// What the last scan saw.
     pub stat_index: Option<&'a StatIndex>,
+    /// Where everything is to be looked for that the last scan saw, as it may have been lost since.
+    pub doubted: Option<&'a Store>,
     /// Whether that scan selected by the same patterns and options.
     pub is_same_selection: bool,
     /// Where what this scan sees is kept.
@@ -80,6 +82,8 @@ pub struct TreeReport {
     pub dirs_changed: u64,
     /// Directories that are as they were.
     pub dirs_unmodified: u64,
+    /// Entries that are as they were, of which something was lost that is stored again now.
+    pub healed: u64,
     /// Bytes of files that were read.
     pub bytes_read: u64,
     /// Sources that could not be read, or changed while they were.
@@ -340,6 +344,7 @@ impl<'a> Scan<'a> {
             dirs_new,
             dirs_changed,
             dirs_unmodified,
+            healed: tally.healed,
             bytes_read: tally.bytes_read,
             errors: noted.errors,
             missing_includes: tally.missing_includes,

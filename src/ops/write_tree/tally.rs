@@ -14,6 +14,8 @@ pub(super) struct Tally {
     /// The same.
     pub(super) directories: [u64; 3],
     pub(super) bytes_read: u64,
+    /// Unchanged entries of which something was lost.
+    pub(super) healed: u64,
     pub(super) missing_includes: u64,
     pub(super) includes: u64,
     /// Paths of everything with more than one name, by what they name.
@@ -32,6 +34,7 @@ impl Tally {
             *sum += more;
         }
         self.bytes_read += other.bytes_read;
+        self.healed += other.healed;
         self.missing_includes += other.missing_includes;
         self.includes += other.includes;
         for (identity, mut paths) in other.links {

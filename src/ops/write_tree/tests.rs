@@ -53,6 +53,7 @@ impl Scanned {
             one_file_system: false,
             own: self.own.clone(),
             stat_index: index,
+            doubted: None,
             is_same_selection: self.is_same_selection,
             stat_index_writer: writer,
             previous: None,

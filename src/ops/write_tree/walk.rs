@@ -137,8 +137,12 @@ impl<'w, 'a, S: ObjectSink> Walker<'w, 'a, S> {
         let index = self.scan.source.stat_index;
         let is_settled =
             index.zip(seen).is_some_and(|(index, seen)| index.is_unchanged(&seen, status));
-        let earlier = |(encoded, _): &(Box<[u8]>, usize)| decoded(encoded);
-        let metadata = match before.as_ref().filter(|_| is_settled).and_then(earlier) {
+        let earlier = before.as_ref().map(|(encoded, _)| &**encoded).filter(|_| is_settled);
+        let earlier = match earlier {
+            Some(encoded) if self.is_stored(encoded)? => decoded(encoded),
+            _ => None,
+        };
+        let metadata = match earlier {
             Some(entry) => entry.metadata,
             None => self.metadata(places.first(), status, &path)?,
         };

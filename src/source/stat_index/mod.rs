@@ -7,7 +7,9 @@
 //!
 //! Two files. The records, one for each directory, named by those of the directories above: later
 //! scans append what has changed. And the binding, replaced by each scan, which says what the index belongs
-//! to, where the root's record is, and where the records end.
+//! to, where the root's record is, and where the records end. It also has the snapshot, should the
+//! repository lose that, and tells what the repository had lost already: where it has lost more since,
+//! what was seen need not be stored any more.
 
 mod record;
 mod writer;
@@ -26,7 +28,7 @@ use crate::base::time::FileTime;
 use crate::format::codec::{DecodeError, Reader, put_bytes, put_varint};
 use crate::os::{FileKind, Status};
 
-const MAGIC: &[u8; 8] = b"RunUpSt2";
+const MAGIC: &[u8; 8] = b"RunUpSt3";
 const RECORDS_SUFFIX: &str = ".seen";
 /// As much of a record is read at once; most are shorter.
 const FIRST_READ_BYTES: u64 = 4 << 10;
@@ -80,6 +82,10 @@ struct Bound {
     root: u64,
     /// A hash of what was selected.
     selection: [u8; 32],
+    /// What had been lost of the repository by then, as a hash.
+    losses: [u8; 32],
+    /// The bytes of the snapshot that the scan made.
+    made: Vec<u8>,
     /// When the scan began.
     scanned: FileTime,
 }
@@ -95,6 +101,8 @@ impl Bound {
             put_varint(&mut out, number);
         }
         out.extend_from_slice(&self.selection);
+        out.extend_from_slice(&self.losses);
+        put_bytes(&mut out, &self.made);
         put_time(&mut out, self.scanned);
         let sum = plain(&out);
         out.extend_from_slice(&sum);
@@ -115,9 +123,10 @@ impl Bound {
         let context = reader.bytes(usize::MAX, "context")?.to_vec();
         let name = String::from_utf8_lossy(reader.bytes(64, "name")?).into_owned();
         let (end, live, root) = (reader.varint()?, reader.varint()?, reader.varint()?);
-        let selection = reader.array()?;
+        let (selection, losses) = (reader.array()?, reader.array()?);
+        let made = reader.bytes(usize::MAX, "snapshot")?.to_vec();
         let scanned = decode_time(&mut reader)?;
-        let bound = Self { name, end, live, root, selection, scanned };
+        let bound = Self { name, end, live, root, selection, losses, made, scanned };
         Ok((Binding { repository_id, snapshot, context }, bound))
     }
 }
@@ -153,6 +162,17 @@ impl StatIndex {
     /// Whether what was selected then has this hash.
     pub fn has_selection(&self, selection: &[u8; 32]) -> bool {
         self.bound.selection == *selection
+    }
+
+    /// Whether nothing has been lost of the repository since then, so that what was seen is stored
+    /// still.
+    pub fn has_losses(&self, losses: &[u8; 32]) -> bool {
+        self.bound.losses == *losses
+    }
+
+    /// The bytes of the snapshot that the scan made; empty if they were not kept.
+    pub fn made(&self) -> &[u8] {
+        &self.bound.made
     }
 
     /// Where the record of the root directory is.
@@ -249,6 +269,13 @@ mod tests {
         let racy = status(5, 900, 999);
         assert!(!index.is_unchanged(&seen.stamp, &racy), "too close to the scan");
         assert!(index.directory(seen.record).is_none(), "no directory");
+        assert!(index.has_losses(&[0; 32]) && index.made().is_empty());
+        let writer = StatIndexWriter::create(&path, Some(&index), SCANNED).expect("writer");
+        let writer = writer.with_losses([9; 32], b"{}".to_vec());
+        writer.finish(&binding(), index.root(), [4; 32]).expect("finish");
+        let index = StatIndex::open(&path, &binding()).expect("index");
+        assert!(index.has_losses(&[9; 32]) && !index.has_losses(&[0; 32]));
+        assert_eq!(index.made(), b"{}");
         let other = Binding { snapshot: Id::from_bytes([3; 32]), ..binding() };
         assert!(StatIndex::open(&path, &other).is_none());
     }

@@ -31,6 +31,8 @@ pub struct StatIndexWriter {
     is_appended: bool,
     live: AtomicU64,
     scanned: FileTime,
+    losses: [u8; 32],
+    made: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,15 @@ impl StatIndexWriter {
         let file = BufWriter::with_capacity(256 << 10, file);
         let state = Mutex::new(State { file, offset, failed: None });
         let live = AtomicU64::new(0);
-        Ok(Self { path: path.to_owned(), name, state, is_appended, live, scanned })
+        let (path, losses, made) = (path.to_owned(), [0; 32], Vec::new());
+        Ok(Self { path, name, state, is_appended, live, scanned, losses, made })
+    }
+
+    /// Says what had been lost of the repository when everything that was seen was found to be stored,
+    /// and what the snapshot is.
+    #[must_use]
+    pub fn with_losses(self, losses: [u8; 32], made: Vec<u8>) -> Self {
+        Self { losses, made, ..self }
     }
 
     /// The directory that it is written to.
@@ -126,6 +136,8 @@ impl StatIndexWriter {
             live: self.live.into_inner(),
             root,
             selection,
+            losses: self.losses,
+            made: self.made,
             scanned: self.scanned,
         };
         let temporary = self.path.with_extension(format!("{}.new", std::process::id()));
