@@ -129,7 +129,8 @@ runup-index-pack",
             });
         }
         let packs = (!packs.is_empty()).then_some(packs);
-        let options = IndexPackOptions { packs, is_dry_run: self.dry_run };
+        let options =
+            IndexPackOptions { packs, is_dry_run: self.dry_run, ..IndexPackOptions::default() };
         let messages = Messages::new(output.is_json(), globals.verbose);
         let mut exit = Exit::Done;
         let done = index_pack(&repository, &options, &messages, &mut |indexed| {

@@ -138,13 +138,17 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Which candidates are to be published, given the snapshots that jobs name.
+    /// Which candidates are to be published, given the snapshots that jobs name, and those candidates
+    /// that were salvaged from what was published.
     ///
     /// What a job leads to was complete when the job was published. What it lacks now is lost, which
     /// is for the check to tell; without the rest of it even less could be restored.
-    pub(super) fn choose(&self, snapshots: BTreeSet<Id>) -> Result<Vec<bool>, ReadError> {
+    pub(super) fn choose(
+        &self,
+        snapshots: BTreeSet<Id>,
+        mut wanted: BTreeSet<u32>,
+    ) -> Result<Vec<bool>, ReadError> {
         let complete = self.kept(&BTreeSet::new());
-        let mut wanted = BTreeSet::new();
         let mut seen = HashSet::new();
         let mut waiting: Vec<_> = snapshots.into_iter().map(|id| (id, Kind::Snapshot)).collect();
         while let Some((id, kind)) = waiting.pop() {

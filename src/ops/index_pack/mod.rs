@@ -22,7 +22,7 @@ mod order;
 mod report;
 mod salvage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 pub use report::{
@@ -35,9 +35,10 @@ use self::salvage::{Frames, class_of, reader_of, salvage};
 use super::verify_pack::deltas::base_from;
 use super::verify_pack::stream::hash_file;
 use super::with_causes;
-use crate::backend::{BackendError, RandomRead};
+use crate::backend::{BackendError, LOST_DIRECTORY, RandomRead};
 use crate::base::id::Id;
 use crate::base::monitor::Monitor;
+use crate::format::control;
 use crate::format::delta::Base;
 use crate::format::index::{IndexBuilder, PackRecord};
 use crate::format::pack::{FrameRecord, PackClass};
@@ -80,10 +81,18 @@ pub fn index_pack(
         waiting: Vec::new(),
         unpublished: vec![IndexBuilder::default()],
         damaged: BTreeSet::new(),
+        was_published: BTreeSet::new(),
         report: IndexPackReport::default(),
     };
-    rebuild.run(repository, options.packs.as_deref())?;
+    rebuild.run(repository, options)?;
     Ok(rebuild.report)
+}
+
+/// What is noted of a pack that is gone.
+#[derive(Debug, serde::Serialize)]
+struct GonePack {
+    length_bytes: u64,
+    pack: Id,
 }
 
 /// A pack of metadata.
@@ -116,32 +125,29 @@ struct Rebuild<'r, 'e> {
     unpublished: Vec<IndexBuilder>,
     /// Packs that are to be set aside.
     damaged: BTreeSet<Id>,
+    /// Of those, the ones that a segment named: what is in them was complete once.
+    was_published: BTreeSet<Id>,
     report: IndexPackReport,
 }
 
 impl Rebuild<'_, '_> {
-    fn run(&mut self, repository: &Repository, named: Option<&[Id]>) -> Result<(), IndexPackError> {
+    fn run(
+        &mut self,
+        repository: &Repository,
+        options: &IndexPackOptions,
+    ) -> Result<(), IndexPackError> {
+        let named = options.packs.as_deref();
         let backend = self.store.backend();
         let unsound = self.store.reload_sound_segments()?;
         let covered = self.store.covered_packs();
         // A pack that can be seen need not be durable yet.
         backend.note_unsynced("packs");
-        match named {
-            Some(names) => {
-                for name in names {
-                    self.pack(*name, covered.get(name).copied(), true)?;
-                }
+        if let Some(names) = named {
+            for name in names {
+                self.pack(*name, covered.get(name).copied(), true)?;
             }
-            None => {
-                for listed in backend.list("packs")? {
-                    let name = listed.name.strip_suffix(".pack").and_then(|n| n.parse().ok());
-                    let Some(name) = name else { continue };
-                    let covered = covered.get(&name).copied();
-                    if covered != Some(listed.length_bytes) {
-                        self.pack(name, covered, false)?;
-                    }
-                }
-            }
+        } else {
+            self.listed(options, &covered)?;
         }
         self.salvage_all()?;
         let content = std::mem::take(&mut self.content);
@@ -156,13 +162,57 @@ impl Rebuild<'_, '_> {
         }
         backend.sync_all()?;
         self.store.merge_while_locked(self.session.id())?;
-        self.store.leave_out_packs(self.session.id(), &self.damaged)?;
+        let gone = self.report.gone.iter().copied();
+        let left_out = self.damaged.iter().copied().chain(gone).collect();
+        self.store.leave_out_packs(self.session.id(), &left_out)?;
         for name in &self.damaged {
             self.report.set_aside.push(backend.set_aside(&format!("packs/{name}.pack"))?);
         }
         // All packs that they covered were looked at only if none was named.
         for file in unsound.iter().filter(|_| named.is_none()) {
             self.report.set_aside.push(backend.set_aside(file)?);
+        }
+        Ok(())
+    }
+
+    /// Looks at all packs that no sound segment covers, or that are doubted; those that are gone.
+    fn listed(
+        &mut self,
+        options: &IndexPackOptions,
+        covered: &BTreeMap<Id, u64>,
+    ) -> Result<(), IndexPackError> {
+        let mut gone = covered.clone();
+        for listed in self.store.backend().list("packs")? {
+            let name = listed.name.strip_suffix(".pack").and_then(|n| n.parse().ok());
+            let Some(name) = name else { continue };
+            gone.remove(&name);
+            let covered = covered.get(&name).copied();
+            let is_doubted = options.doubted.contains(&name);
+            if is_doubted || covered != Some(listed.length_bytes) {
+                self.pack(name, covered, is_doubted)?;
+            }
+        }
+        gone.retain(|name, _| options.leaves_out_gone && !self.store.is_condemned_pack(name));
+        self.report.gone = gone.keys().copied().collect();
+        if !self.is_dry_run {
+            self.note_gone(&gone)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves a note of each pack that is gone, before no segment names it any more: by these, writers
+    /// learn that something was lost.
+    fn note_gone(&self, gone: &BTreeMap<Id, u64>) -> Result<(), IndexPackError> {
+        let backend = self.store.backend();
+        for (pack, length_bytes) in gone {
+            let mut file = backend.create(self.session.id())?;
+            let record = GonePack { length_bytes: *length_bytes, pack: *pack };
+            file.write(&control::encode(&record))?;
+            file.publish(&format!("{LOST_DIRECTORY}/{pack}.gone"))?;
+        }
+        if !gone.is_empty() {
+            backend.sync(LOST_DIRECTORY)?;
+            backend.sync_all()?;
         }
         Ok(())
     }
@@ -208,6 +258,9 @@ impl Rebuild<'_, '_> {
                 self.add(indexed, vec![(record, frames)])
             }
             Ok(Read::Damaged) => {
+                if covered_bytes.is_some() {
+                    self.was_published.insert(name);
+                }
                 self.to_salvage.push(indexed);
                 Ok(())
             }
@@ -344,7 +397,10 @@ impl Rebuild<'_, '_> {
         }
         let jobs = repository.jobs(|_, _| {})?;
         let snapshots = jobs.iter().flat_map(|job| job.projects.values()).copied().collect();
-        let kept = candidates.choose(snapshots)?;
+        let published = self.metadata.iter().zip(0..).filter(|(candidate, _)| {
+            self.was_published.contains(&self.waiting[candidate.waiting].pack)
+        });
+        let kept = candidates.choose(snapshots, published.map(|(_, number)| number).collect())?;
         let mut builder = IndexBuilder::default();
         for group in groups(&candidates.edges(&kept)) {
             for number in group.into_iter().filter(|number| kept[*number as usize]) {

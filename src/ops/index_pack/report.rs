@@ -12,6 +12,11 @@ use crate::store::{ReadError, WriteError};
 pub struct IndexPackOptions {
     /// These packs, of which every byte is verified; `None` for all that no sound segment covers.
     pub packs: Option<Vec<Id>>,
+    /// These too, of which every byte is verified as well.
+    pub doubted: Vec<Id>,
+    /// Whether packs that are gone are to be left out of indexes; each is noted in `lost`. Only where
+    /// none are named.
+    pub leaves_out_gone: bool,
     /// Whether nothing is to be written.
     pub is_dry_run: bool,
 }
@@ -72,6 +77,8 @@ pub struct IndexPackReport {
     pub segments: u64,
     /// Damaged files that were set aside, by their new names.
     pub set_aside: Vec<String>,
+    /// Packs that are gone, and that no segment names any more.
+    pub gone: Vec<Id>,
     /// Packs with which something is wrong.
     pub errors: u64,
 }

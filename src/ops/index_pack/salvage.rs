@@ -1,6 +1,7 @@
 //! Copying the sound frames of a damaged pack into new packs.
 //!
-//! Invariant: frames are copied as they are, in their order; the damaged pack is only read.
+//! Invariant: frames are copied in their order, and as they are unless an object of a delta frame is
+//! lost; the damaged pack is only read.
 
 use crate::backend::RandomRead;
 use crate::base::id::Id;
@@ -9,7 +10,7 @@ use crate::format::pack::{FrameObject, FrameRecord, PackClass};
 use crate::ops::verify_pack::deltas::Bases;
 use crate::ops::verify_pack::scan::{Scanned, Scanner};
 use crate::repository::RepositoryError;
-use crate::store::{PackPart, PackWriter, Store, read_trailer};
+use crate::store::{PackPart, PackWriter, Store, read_footer, read_trailer};
 
 /// A pack, and what is in it.
 pub(super) type Frames = (PackRecord, Vec<FrameRecord>);
@@ -19,7 +20,7 @@ pub(super) type Frames = (PackRecord, Vec<FrameRecord>);
 pub(super) struct Salvaged {
     /// The new packs; without a session, the pack itself.
     pub(super) packs: Vec<Frames>,
-    /// Places where a frame should stand and none that can be used does.
+    /// Places where a frame should stand and none that can be used does, or not all of it.
     pub(super) lost: u64,
     /// The first of them.
     pub(super) first_lost: Option<(u64, String)>,
@@ -39,14 +40,23 @@ pub(super) fn reader_of(store: &Store, damaged: &[Id]) -> Result<Store, Reposito
     let mut builder = IndexBuilder::default();
     for name in damaged {
         let Ok(pack) = store.backend().open(&format!("packs/{name}.pack")) else { continue };
-        for (record, frames) in salvage(store, None, *name, &*pack, &|_| Ok(None))?.packs {
+        let scanner = Scanner::new(&*pack, frames_end(&*pack), &|_| Ok(None));
+        for (record, frames) in copy(store, None, *name, &*pack, scanner)?.packs {
             builder.add_pack(record, &frames);
         }
     }
     Ok(store.with_unpublished(vec![builder])?)
 }
 
+/// Where the frames of a pack end, as far as its trailer can be believed.
+fn frames_end(pack: &dyn RandomRead) -> Option<u64> {
+    read_trailer(pack, "").ok().map(|trailer| trailer.offset)
+}
+
 /// Copies all frames that are sound; without a session, only looks at them.
+///
+/// A delta frame that the footer tells of is copied also where bases are lost: these may come back.
+/// Of another, the objects are copied that can be decoded.
 pub(super) fn salvage(
     store: &Store,
     session: Option<&str>,
@@ -54,8 +64,19 @@ pub(super) fn salvage(
     pack: &dyn RandomRead,
     bases: &Bases<'_>,
 ) -> Result<Salvaged, RepositoryError> {
-    let frames_end = read_trailer(pack, "").ok().map(|trailer| trailer.offset);
-    let mut scanner = Scanner::new(pack, frames_end, bases);
+    let known = read_footer(pack, "").map(|(_, frames)| frames).unwrap_or_default();
+    let scanner = Scanner::new(pack, frames_end(pack), bases).with_known(known.into_iter());
+    let scanner = if session.is_some() { scanner.splitting() } else { scanner };
+    copy(store, session, name, pack, scanner)
+}
+
+fn copy(
+    store: &Store,
+    session: Option<&str>,
+    name: Id,
+    pack: &dyn RandomRead,
+    mut scanner: Scanner<'_>,
+) -> Result<Salvaged, RepositoryError> {
     let mut salvaged = Salvaged::default();
     let mut writers: [Option<PackWriter>; 2] = [None, None];
     let mut seen = Vec::new();
@@ -68,6 +89,10 @@ pub(super) fn salvage(
                 continue;
             }
         };
+        if let Some(reason) = scanner.take_left_out() {
+            salvaged.lost += 1;
+            salvaged.first_lost.get_or_insert((record.place.offset, reason));
+        }
         let Some(session) = session else {
             seen.push(record);
             continue;

@@ -6,7 +6,7 @@ use super::frames::{Planned, Visitor};
 use crate::base::hash::object_id;
 use crate::format::compress::decompress_delta;
 use crate::format::delta::{Base, Delta, decode_delta_frame};
-use crate::format::pack::FramePlace;
+use crate::format::pack::{FrameObject, FramePlace};
 use crate::ops::with_causes;
 use crate::store::{ObjectBytes, ReadError, Store, Stored};
 
@@ -94,4 +94,44 @@ pub(super) fn for_each(
         each(&delta, &bytes);
     }
     Ok(())
+}
+
+/// What can be decoded of a delta frame.
+#[derive(Debug, Default)]
+pub(super) struct SoundPart {
+    pub(super) objects: Vec<FrameObject>,
+    /// The base of each, and the bytes that it takes in `deltas`.
+    pub(super) parts: Vec<(Base, u32)>,
+    pub(super) deltas: Vec<u8>,
+    /// Why the first of the others cannot be decoded.
+    pub(super) left_out: Option<String>,
+}
+
+/// Decodes every object of a delta frame that can be; else why there is none.
+pub(super) fn sound_part(
+    place: &FramePlace,
+    stored: &[u8],
+    bases: &Bases<'_>,
+) -> Result<SoundPart, String> {
+    let deltas = decode_delta_frame(stored, place.raw_length);
+    let (mut part, mut bytes) = (SoundPart::default(), Vec::new());
+    for delta in deltas.map_err(|error| with_causes(&error))? {
+        let (kind, length) = (delta.kind, delta.length);
+        let lost = match decode(&delta, bases, &mut bytes) {
+            Ok(true) => {
+                let id = object_id(kind, &bytes);
+                part.objects.push(FrameObject { id, kind, is_list: false, length });
+                part.parts.push((delta.base, delta.stored.len() as u32));
+                part.deltas.extend_from_slice(delta.stored);
+                continue;
+            }
+            Ok(false) => format!("an object needs {} {}", delta.base.kind, delta.base.id),
+            Err(reason) => reason,
+        };
+        part.left_out.get_or_insert(lost);
+    }
+    match part.left_out {
+        Some(reason) if part.objects.is_empty() => Err(reason),
+        _ => Ok(part),
+    }
 }

@@ -4,15 +4,17 @@
 //! that had to be looked for, which may be part of somebody's file, only with lists that prove
 //! themselves. One frame is held.
 
-use super::deltas::{self, Bases};
+use std::collections::BTreeMap;
+
+use super::deltas::{self, Bases, SoundPart};
 use crate::backend::{BackendError, RandomRead};
 use crate::base::hash::object_id;
 use crate::format::compress::{Codec, Decompressor};
-use crate::format::delta::Base;
+use crate::format::delta::{Base, encode_delta_frame};
 use crate::format::list::{List, id_of_unpaged};
 use crate::format::pack::{
     FRAME_HEADER_BYTES, FRAME_MAGIC, FrameObject, FramePlace, FrameRecord, HEADER_BYTES,
-    decode_frame, decode_frame_header, frame_checksum,
+    decode_frame, decode_frame_header, encode_frame, frame_checksum,
 };
 use crate::ops::with_causes;
 
@@ -48,6 +50,14 @@ pub(in crate::ops) struct Scanner<'p> {
     patience_bytes: u64,
     decompressor: Decompressor,
     bases: &'p Bases<'p>,
+    /// What a footer says of delta frames, by their places.
+    known: BTreeMap<u64, FrameRecord>,
+    /// Whether delta frames are taken without those objects that cannot be decoded.
+    splits: bool,
+    /// Where the frame that came last ends.
+    frame_end: u64,
+    /// Why the first object cannot be decoded that was left out of it.
+    left_out: Option<String>,
     stored: Vec<u8>,
     raw: Vec<u8>,
     sizes: Vec<u64>,
@@ -79,10 +89,32 @@ impl<'p> Scanner<'p> {
             patience_bytes: length.saturating_mul(4).saturating_add(256 << 20),
             decompressor: Decompressor::default(),
             bases,
+            known: BTreeMap::new(),
+            splits: false,
+            frame_end: 0,
+            left_out: None,
             stored: Vec::new(),
             raw: Vec::new(),
             sizes: Vec::new(),
         }
+    }
+
+    /// Takes the delta frames that one of these tells as they are, whether or not their bases are at
+    /// hand: what stands as it was written can be decoded once these are back.
+    pub(in crate::ops) fn with_known(self, frames: impl Iterator<Item = FrameRecord>) -> Self {
+        let known = frames.filter(|frame| frame.place.codec == Codec::Delta);
+        Self { known: known.map(|frame| (frame.place.offset, frame)).collect(), ..self }
+    }
+
+    /// Takes other delta frames without those objects that cannot be decoded: what is in
+    /// [`Scanner::stored`] is a frame of the rest then.
+    pub(in crate::ops) fn splitting(self) -> Self {
+        Self { splits: true, ..self }
+    }
+
+    /// Why the first object cannot be decoded that was left out of the frame that came last.
+    pub(in crate::ops) fn take_left_out(&mut self) -> Option<String> {
+        self.left_out.take()
     }
 
     /// The stored bytes of the frame that came last.
@@ -105,7 +137,7 @@ impl<'p> Scanner<'p> {
             let at = self.position;
             let missing = match self.frame_at(at)? {
                 Ok(record) => {
-                    self.position = at.saturating_add(record.place.total_length());
+                    self.position = self.frame_end;
                     return Ok(Some(Scanned::Frame(record)));
                 }
                 Err(missing) => missing,
@@ -177,11 +209,20 @@ impl<'p> Scanner<'p> {
         if end.is_none() {
             return no_frame("cut short", None, true);
         }
+        self.frame_end = at.saturating_add(place.total_length());
+        self.left_out = None;
         self.stored.resize(place.stored_length as usize, 0);
         self.pack.read_exact_at(&mut self.stored, at + FRAME_HEADER_BYTES as u64)?;
         let objects = if frame_checksum(&self.stored) == checksum {
             match place.codec {
-                Codec::Delta => self.deltas(&place),
+                Codec::Delta => match self.as_known(&place, &checksum) {
+                    Some(record) => return Ok(Ok(record)),
+                    None if self.splits => match self.sound_part(place) {
+                        Ok(record) => return Ok(Ok(record)),
+                        Err(reason) => Err(reason),
+                    },
+                    None => self.deltas(&place),
+                },
                 _ => self.objects(&place).map(|objects| (objects, Vec::new())),
             }
         } else {
@@ -195,6 +236,32 @@ impl<'p> Scanner<'p> {
                 no_frame(&reason, end, true)
             }
         }
+    }
+
+    /// What is known of a delta frame that stands as it was written.
+    fn as_known(&mut self, place: &FramePlace, checksum: &[u8; 16]) -> Option<FrameRecord> {
+        let record = self.known.get(&place.offset)?;
+        let record = (record.place == *place && record.checksum == *checksum).then_some(record)?;
+        self.sizes = record.objects.iter().map(|object| u64::from(object.length)).collect();
+        Some(record.clone())
+    }
+
+    /// The objects of a delta frame that can be decoded, as a frame that takes its place in what is
+    /// stored.
+    fn sound_part(&mut self, mut place: FramePlace) -> Result<FrameRecord, String> {
+        let part = deltas::sound_part(&place, &self.stored, self.bases)?;
+        let SoundPart { objects, parts, deltas, left_out } = part;
+        self.sizes = objects.iter().map(|object| u64::from(object.length)).collect();
+        if left_out.is_some() {
+            self.stored = encode_delta_frame(&objects, &parts, &deltas);
+            let raw_bytes: u64 = self.sizes.iter().sum();
+            place.raw_length = (encode_frame(&objects, &[]).len() as u64 + raw_bytes) as u32;
+            place.stored_length = self.stored.len() as u32;
+            self.left_out = left_out;
+        }
+        let checksum = frame_checksum(&self.stored);
+        let bases = parts.into_iter().map(|(base, _)| base).collect();
+        Ok(FrameRecord { place, checksum, objects, bases })
     }
 
     fn deltas(&mut self, place: &FramePlace) -> Result<(Vec<FrameObject>, Vec<Base>), String> {
@@ -246,7 +313,7 @@ mod tests {
     use crate::base::kind::Kind;
     use crate::format::compress::Codec;
     use crate::format::list::{Section, Segment};
-    use crate::format::pack::{encode_frame, encode_frame_header};
+    use crate::format::pack::encode_frame_header;
 
     #[derive(Debug)]
     struct Bytes(Vec<u8>);
