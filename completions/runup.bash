@@ -189,7 +189,7 @@ _runup() {
 _runup_table() {
     options='-c=directory --context=directory --repository=directory --json -v --verbose -h --help -V --version'
     case $1 in
-    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
+    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,repair,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
     init)
         options+=' --compression=text'
         arguments=''
@@ -212,6 +212,10 @@ _runup_table() {
         ;;
     check)
         options+=' --read-data --jobs=text'
+        arguments=''
+        ;;
+    repair)
+        options+=' --read-data --rewrite --drop-control -n --dry-run --jobs=text'
         arguments=''
         ;;
     forget)

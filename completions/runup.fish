@@ -203,8 +203,15 @@ __runup_option ls -s r -l recursive -d 'Go down into directories'
 __runup_option ls -s l -l long -d 'Show mode, owner, size and time too'
 
 __runup_command check porcelain 'Check that the repository is sound' '' '--jobs'
-__runup_option check -l read-data -d 'Read and verify every byte stored, not only the structure'
+__runup_option check -l read-data -d 'Read and verify every byte stored, not only the structure; with an amount, of so many packs: N% of their bytes, N/M for the Nth of M parts, or as many as can be begun in a time such as 30s, 10m or 2h'
 __runup_option check -l jobs -x -a '(__runup_value text)' -d 'How many threads read packs'
+
+__runup_command repair porcelain 'Keep what is sound of a damaged repository, and tell what is lost' '' '--jobs'
+__runup_option repair -l read-data -d 'Read every byte first, to find damage that no check has found yet'
+__runup_option repair -l rewrite -d 'Write snapshots that lack something anew, without it, in new jobs'
+__runup_option repair -l drop-control -d 'Set damaged jobs aside too, and the newest generation and table of refs where these are damaged'
+__runup_option repair -s n -l dry-run -d 'Change nothing: tell what would be done'
+__runup_option repair -l jobs -x -a '(__runup_value text)' -d 'How many threads read packs'
 
 __runup_command forget porcelain 'Forget old jobs, by a policy or by number' 'project' '--keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-quarterly --keep-yearly --keep-within --keep-tag --job'
 __runup_option forget -l keep-last -x -a '(__runup_value text)' -d 'Keep the newest N jobs, or all of that time'
@@ -396,7 +403,7 @@ __runup_option import-archive -l jobs -x -a '(__runup_value text)' -d 'How many 
 __runup_option import-archive -s z -d 'End the record with NUL'
 __runup_option import-archive -l plain -d 'Print the bare id'
 
-__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
+__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,repair,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
 
 # The options that all commands have.
 __runup_option '' -s c -l context -x -a '(__runup_value directory)' -d 'The directory with runup.yaml, which relative includes start from'

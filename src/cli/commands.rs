@@ -53,6 +53,7 @@ commands!(
     super::snapshots::Snapshots,
     super::ls::Ls,
     super::check::Check,
+    super::repair::Repair,
     super::forget::Forget,
     super::prune::Prune,
     super::hash_object::HashObject,

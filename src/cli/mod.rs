@@ -40,6 +40,7 @@ pub mod pack_objects;
 pub mod prune;
 pub mod prune_objects;
 mod rendering;
+pub mod repair;
 pub mod restore;
 pub mod rev_list;
 pub mod rev_parse;

@@ -20,6 +20,7 @@ pub mod mktree;
 pub mod pack_objects;
 pub mod prune;
 pub mod read_entry;
+pub mod repair;
 pub mod restore;
 pub mod rev_list;
 pub mod update_ref;

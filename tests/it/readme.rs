@@ -326,7 +326,8 @@ fn steps() -> Vec<Step> {
 fn stable(line: &str) -> String {
     let is_measured = ["  read ", "  time "].iter().any(|start| line.starts_with(start))
         || line.contains("(every byte read")
-        || line.contains(" objects in ");
+        || line.contains(" objects in ")
+        || line.contains(" were verified since ");
     let is_shaped = |word: &str, shape: &str| {
         word.len() == shape.len()
             && word.bytes().zip(shape.bytes()).all(|(byte, kind)| match kind {

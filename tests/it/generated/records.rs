@@ -52,6 +52,7 @@ const RUNS: &[&str] = &[
     "pack=$(ls -S .runup/packs/* | head -n 1); chmod u+w $pack; printf x >>$pack; runup-fsck || true",
     "runup check --json --read-data || true",
     "runup-verify-pack .runup/packs/*.pack || true",
+    "runup repair --json || true",
 ];
 
 /// Commands that tell something on standard error.
