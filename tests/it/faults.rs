@@ -28,11 +28,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::mounts::{privately, say};
 use injector::{FAULTS, Fault};
 use judge::{Verdict, judge, operations};
-use scenario::{Prepared, SCENARIOS};
+use scenario::{FLAWED, Prepared, SCENARIOS};
 use stage::Stage;
 
 /// Operations of each command that each fault hits in the ordinary run.
-const POINTS: u64 = 3;
+const POINTS: u64 = 2;
 
 /// What came out of one fault at the operations of one command.
 #[derive(Debug, Default, Clone, Copy)]
@@ -71,6 +71,22 @@ fn no_fault_breaks_a_promise_where_names_are_linked() {
     });
 }
 
+#[test]
+fn commands_that_break_promises_are_caught() {
+    privately("flawed commands", |folder| {
+        let stage = match Stage::new(folder.join("stage")) {
+            Ok(stage) => stage,
+            Err(reason) => return say(&format!("flawed commands: skipped: {reason}")),
+        };
+        for (number, (scenario, fault, at, expected)) in FLAWED.iter().enumerate() {
+            let folder = folder.join(format!("prepared-{number}"));
+            let prepared = Prepared::new(scenario, false, &stage, &folder);
+            let broken = judge(&prepared, &stage, *fault, *at).broken.expect_err(scenario.name);
+            assert!(broken.contains(expected), "{}: {broken}", scenario.name);
+        }
+    });
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -101,7 +117,7 @@ fn try_all(folder: &Path, refuses_noreplace: bool, takes: impl Fn(&str) -> bool)
         .enumerate()
         .map(|(number, scenario)| {
             let folder = folder.join(format!("prepared-{number}"));
-            Prepared::new(scenario, refuses_noreplace, &stage, folder)
+            Prepared::new(scenario, refuses_noreplace, &stage, &folder)
         })
         .collect();
     let mut tallies = BTreeMap::new();
@@ -151,15 +167,17 @@ fn add(tally: &mut Tally, verdict: &Verdict) {
 fn print(prepared: &[Prepared], tallies: &BTreeMap<(usize, Fault), Tally>) {
     let how =
         if prepared.iter().any(|prepared| prepared.refuses_noreplace) { "link" } else { "rename" };
-    let mut table = format!(
-        "names by {how:<17} fault                 operations  tried  survived  told success  not met\n"
+    let head = format!(
+        "names by {how:<17} fault                 operations  tried  survived  told success  not met"
     );
-    for ((number, fault), tally) in tallies {
+    let lines = tallies.iter().map(|((number, fault), tally)| {
         let Tally { operations, tried, passed, acknowledged, survived } = tally;
         let (name, fault) = (prepared[*number].scenario.name, fault.name());
-        table += &format!(
-            "{name:<26} {fault:<21} {operations:>10} {tried:>6} {survived:>9} {acknowledged:>13} {passed:>8}\n"
-        );
-    }
-    say(&table);
+        format!(
+            "{name:<26} {fault:<21} {operations:>10} {tried:>6} {survived:>9} {acknowledged:>13} \
+             {passed:>8}"
+        )
+    });
+    let table: Vec<String> = std::iter::once(head).chain(lines).collect();
+    say(&table.join("\n"));
 }

@@ -103,11 +103,14 @@ fn check(prepared: &Prepared, stage: &Stage) -> Result<(), String> {
     stage.run(&prepared.sandbox, &stage.real(), script)?.exits(&[0]).map(drop)
 }
 
-/// Asserts that all earlier jobs restore exactly, but those that were to be forgotten; and that the
-/// command did what it told that it did.
+/// Asserts that the first and the last of the earlier jobs restore exactly, or all of them but those
+/// that were to be forgotten; and that the command did what it told that it did.
 fn judge_jobs(prepared: &Prepared, stage: &Stage, is_acknowledged: bool) -> Result<(), String> {
     let may_forget = prepared.scenario.forgets;
-    for (job, expected) in &prepared.jobs {
+    let ends = [prepared.jobs.first_key_value(), prepared.jobs.last_key_value()];
+    let ends = ends.map(|end| end.map_or(0, |(job, _)| *job));
+    let is_asked = |(job, _): &(&u64, _)| may_forget || ends.contains(*job);
+    for (job, expected) in prepared.jobs.iter().filter(is_asked) {
         let restored = stage.restored(&prepared.sandbox, Some(*job));
         match restored {
             Ok(restored) if restored == *expected => {}

@@ -5,8 +5,9 @@
 //! repository is one more line.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::injector::Fault;
 use super::stage::{Stage, copy};
 use super::whole::{Files, files};
 use crate::patience::Ended;
@@ -61,11 +62,11 @@ impl Prepared {
         scenario: &'static Scenario,
         refuses_noreplace: bool,
         stage: &Stage,
-        folder: PathBuf,
+        folder: &Path,
     ) -> Self {
-        std::fs::create_dir(&folder).unwrap();
+        std::fs::create_dir(folder).unwrap();
         stage.set_refuses_noreplace(refuses_noreplace);
-        let sandbox = Sandbox::within(&folder);
+        let sandbox = Sandbox::within(folder);
         sandbox.write("runup.yaml", b"version: '1'\nproject:\n  app:\n    include: [src]\n");
         let mut prepared = Self {
             scenario,
@@ -134,7 +135,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "backup that merges",
         prepare: |prepared, stage| {
-            first_backup(prepared, stage);
+            small_backups(prepared, stage);
             while prepared.run(stage, "ls $RUNUP_REPOSITORY/index").stdout.lines().count() < 7 {
                 let name = format!("src/small {}", prepared.jobs.len());
                 prepared.sandbox.write(&name, name.as_bytes());
@@ -247,6 +248,91 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         ..USUAL
     },
+];
+
+/// A command that breaks a promise, the fault and operation at which it does, and what is then said.
+pub(super) type Flawed = (Scenario, Fault, u64, &'static str);
+
+/// Commands that break promises, each another one: the judge must see it.
+pub(super) const FLAWED: &[Flawed] = &[
+    (
+        Scenario {
+            name: "a file that is written under its name",
+            prepare: small_backups,
+            command: "cp $RUNUP_REPOSITORY/jobs/00000003 $RUNUP_REPOSITORY/jobs/00000004",
+            ..USUAL
+        },
+        Fault::KillAfter,
+        1,
+        "jobs/00000004 is not whole",
+    ),
+    (
+        Scenario {
+            name: "a file that is changed in place",
+            prepare: small_backups,
+            command: "echo >>$RUNUP_REPOSITORY/jobs/00000003",
+            ..USUAL
+        },
+        Fault::Io,
+        2,
+        "jobs/00000003 was changed in place",
+    ),
+    (
+        Scenario {
+            name: "a flush that is tried again",
+            prepare: small_backups,
+            command: "sync $RUNUP_REPOSITORY/config 2>&- || sync $RUNUP_REPOSITORY/config",
+            ..USUAL
+        },
+        Fault::Sync,
+        1,
+        "flushed again: [\"Sync of inode ",
+    ),
+    (
+        Scenario {
+            name: "a failure that is kept quiet",
+            prepare: small_backups,
+            command: "runup backup --json || :",
+            is_done: has_backed_up,
+            ..USUAL
+        },
+        Fault::NoSpace,
+        4,
+        "told as done, but no job beside [1, 2, 3]",
+    ),
+    (
+        Scenario {
+            name: "a failure without a word",
+            prepare: small_backups,
+            command: "runup backup --json 2>&-",
+            ..USUAL
+        },
+        Fault::Io,
+        4,
+        "no error: ",
+    ),
+    (
+        Scenario {
+            name: "a lock that has to be undone by hand",
+            prepare: small_backups,
+            command: "mkdir $RUNUP_REPOSITORY/lost; sleep 0; rmdir $RUNUP_REPOSITORY/lost",
+            ..USUAL
+        },
+        Fault::KillAfter,
+        1,
+        "the next run: ",
+    ),
+    (
+        Scenario {
+            name: "a job that is gone",
+            prepare: small_backups,
+            command: "rm $RUNUP_REPOSITORY/jobs/00000001",
+            ..USUAL
+        },
+        Fault::KillAfter,
+        1,
+        "job 1 does not restore: ",
+    ),
 ];
 
 const BACKUP: &str = "exec runup backup --json --jobs 2";

@@ -13,6 +13,8 @@ use super::volume::{Kind, cut_power};
 /// Cuts after which there is a new repository, so that the volume does not fill.
 const CUTS_OF_ONE: u64 = 40;
 
+const CANARY: &[u8] = &[b'c'; 20_000];
+
 /// Cuts the power so often; what came out, for people.
 pub(super) fn cut(kind: Kind, folder: &Path, cuts: u64) -> String {
     let mut told = BTreeMap::new();
@@ -23,6 +25,7 @@ pub(super) fn cut(kind: Kind, folder: &Path, cuts: u64) -> String {
         Series::new(kind, folder.path()).run(done, more, &mut told);
         done += more;
     }
+    assert!(told["files lost that were not flushed"] > 0, "nothing was cut: {told:?}");
     let told: Vec<_> = told.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
     format!("{cuts} cuts survived: {}", told.join(", "))
 }
@@ -52,10 +55,15 @@ impl<'a> Series<'a> {
         self.history.change();
         self.back_up(&repository);
         for number in first..first + cuts {
+            // What nobody flushes shows that the power was cut.
+            let canary = at.join(format!("canary-{number}"));
+            std::fs::write(&canary, CANARY).unwrap();
             let (what, maybe_forgotten) = self.cut_one(number, &repository);
             *told.entry(what).or_default() += 1;
             mounted.unmount().unwrap();
             mounted = self.kind.mount(&image, &at).unwrap();
+            let is_lost = std::fs::read(&canary).map_or(true, |found| found != CANARY);
+            *told.entry("files lost that were not flushed").or_default() += u64::from(is_lost);
             let listed = self
                 .history
                 .judge(&repository, &self.folder.join("out"), &self.acknowledged, maybe_forgotten)
