@@ -24,10 +24,17 @@ pub fn encode(record: &impl Serialize) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// The checksum is not that of the JSON before it, or the JSON is not of this shape.
+/// The checksum is not that of the JSON before it, or the JSON is not of this shape or not in its one
+/// form: where a key came twice, two readers could take two things for what it says.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(checked(bytes)?)
-        .map_err(|error| DecodeError { what: "unexpected JSON", offset: error.column() })
+    let line = checked(bytes)?;
+    let fail = |what, offset| DecodeError { what, offset };
+    let json: Value =
+        serde_json::from_slice(line).map_err(|error| fail("unexpected JSON", error.column()))?;
+    if line.strip_suffix(b"\n") != Some(canonical_json(&json).as_bytes()) {
+        return Err(fail("not canonical JSON", 0));
+    }
+    serde_json::from_value(json).map_err(|_| fail("unexpected JSON", 0))
 }
 
 /// The JSON of a control file, once its checksum has been found right.
@@ -88,5 +95,25 @@ mod tests {
             assert!(checked(&bytes[..at]).is_err());
         }
         assert!(checked(&[&bytes[..], b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn each_record_has_one_form() {
+        let sealed =
+            |json: &str| format!("{json}\n{}\n", hex(&plain(format!("{json}\n").as_bytes())));
+        let read = |json: &str| decode::<Value>(sealed(json).as_bytes());
+        assert_eq!(read(r#"{"a":1,"b":[]}"#), Ok(json!({"a": 1, "b": []})));
+        for other in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"b":[],"a":1}"#,
+            r#"{"a": 1}"#,
+            r#" {"a":1}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":"\u0041"}"#,
+            "{\"a\":1}\n",
+        ] {
+            assert!(read(other).is_err(), "{other}");
+        }
     }
 }
