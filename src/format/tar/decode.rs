@@ -279,8 +279,8 @@ fn kind(
         Ok((half(b"SCHILY.devmajor", &block::MAJOR)?, half(b"SCHILY.devminor", &block::MINOR)?))
     };
     Ok(match typeflag(block) {
-        // Directories of v7 are told by their names.
-        0 | b'0' if path.ends_with(b"/") => MemberKind::Directory,
+        // Directories of v7 are told by their names; GNU tar takes contiguous files so too.
+        0 | b'0' | b'7' if path.ends_with(b"/") => MemberKind::Directory,
         0 | b'0' | b'7' => MemberKind::File { size_bytes, extents: None },
         b'1' => MemberKind::HardLink { target },
         b'2' => MemberKind::Symlink { target },
