@@ -12,7 +12,7 @@ use rustix::fs::SeekFrom;
 use super::with_causes;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::limits::{OBJECT_BYTES_MAX, PIECE_BYTES, XATTR_INLINE_BYTES_MAX};
+use crate::base::limits::{KIB, MIB, OBJECT_BYTES_MAX, PIECE_BYTES, XATTR_INLINE_BYTES_MAX};
 use crate::base::path::split_last;
 use crate::format::tree::{Entry, Metadata, Node, Xattr, XattrValue};
 use crate::os::{FileKind, Status, Xattrs, read_xattrs, read_xattrs_at, status_of};
@@ -21,6 +21,10 @@ use crate::store::{LongObject, ObjectSink, WriteError, put_stream_like};
 
 /// Bytes of one read of a long file.
 const READ_BYTES: usize = 1 << 20;
+/// Zeros that are hashed between two looks at whether to stop.
+const ZEROS_AT_ONCE: u64 = MIB * KIB;
+/// Most bytes of a file that says it has none.
+const UNTOLD_BYTES_MAX: u64 = MIB * KIB;
 
 /// Why something did not become an entry.
 #[derive(Debug, thiserror::Error)]
@@ -214,11 +218,19 @@ fn read_content<S: ObjectSink + ?Sized>(
             return Ok((sink.put_like(Kind::Blob, &start, like)?, start.len() as u64));
         }
     }
-    let mut reader = start.as_slice().chain(file);
-    put_stream_like(sink, Kind::Blob, like, &mut reader, on_read).map_err(|error| match error {
+    // One that grows as fast as it is read would have no end: what it had at first is kept. Those of some
+    // file systems say that they have no bytes, and have some.
+    let most = if status.size_bytes > 0 { status.size_bytes } else { UNTOLD_BYTES_MAX };
+    let mut reader = start.as_slice().chain(file).take(most);
+    let put = put_stream_like(sink, Kind::Blob, like, &mut reader, on_read);
+    let (id, size_bytes) = put.map_err(|error| match error {
         WriteError::Source(error) => EntryError::source(&error),
         other => EntryError::Sink(other),
-    })
+    })?;
+    match status.size_bytes == 0 && size_bytes == UNTOLD_BYTES_MAX {
+        true => Err(EntryError::text("says that it is empty, and has no end")),
+        false => Ok((id, size_bytes)),
+    }
 }
 
 /// Reads a file that is to have this length: one call, if it has. A byte more is returned from one
@@ -270,8 +282,9 @@ fn read_sparse<S: ObjectSink + ?Sized>(
             Err(error) => return Err(source(error.into())),
         };
         if data > at {
-            long.feed_zeros(data - at)?;
-            at = data;
+            let zeros = (data - at).min(ZEROS_AT_ONCE);
+            long.feed_zeros(zeros)?;
+            at += zeros;
             continue;
         }
         let hole = rustix::fs::seek(file, SeekFrom::Hole(at)).unwrap_or(end).clamp(at + 1, end);
