@@ -105,13 +105,19 @@ pub enum CheckoutError {
 ///
 /// # Errors
 ///
-/// The target is no directory or full; the root tree is missing, damaged, or hostile.
+/// The target is no directory or full; the root tree is missing, damaged, or hostile. Where the links
+/// are missing or damaged, that is told, and each path gets a file of its own.
 pub fn checkout(
     store: &Store,
     request: &CheckoutRequest<'_>,
     monitor: &dyn Monitor,
 ) -> Result<CheckoutReport, CheckoutError> {
     let root = TargetRoot::open(request.to)?;
+    // Files are worth more than which of them are one.
+    let (groups, lost) = match Groups::load(store, request.links) {
+        Err(CheckoutError::Read(error)) if error.is_damage() => (Groups::default(), Some(error)),
+        loaded => (loaded?, None),
+    };
     let checkout = Checkout {
         store,
         request,
@@ -119,8 +125,11 @@ pub fn checkout(
         root,
         tally: Mutex::default(),
         long: Mutex::default(),
-        groups: Groups::load(store, request.links)?,
+        groups,
     };
+    if let Some(error) = lost {
+        checkout.read_failed(b"", &error);
+    }
     let walked = pipeline::run(&checkout)?;
     let long = std::mem::take(&mut *checkout.long.lock().unwrap_or_else(PoisonError::into_inner));
     let mut writer = files::Writer::new(&checkout);
