@@ -143,8 +143,19 @@ impl<'c, 'a> Writer<'c, 'a> {
         if let Some(status) =
             status.filter(|status| may_be_kept(checkout, task, status, size_bytes))
         {
-            let (file, now) = directory.open_file_for_reading(name)?;
-            if now.is_same_object(&status) && holds(&file, id, size_bytes) {
+            let opened = match directory.open_file_for_reading(name) {
+                // What may not be read can be replaced all the same.
+                Err(TargetError::Denied { .. })
+                    if checkout.request.overwrite == Overwrite::Replace =>
+                {
+                    None
+                }
+                opened => Some(opened?),
+            };
+            if let Some((file, now)) = opened
+                && now.is_same_object(&status)
+                && holds(&file, id, size_bytes)
+            {
                 let not_kept =
                     xattrs.with(metadata, |wanted| directory.apply_to_file(name, &file, wanted))?;
                 checkout.not_kept(&self.path, not_kept);
