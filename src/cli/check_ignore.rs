@@ -285,8 +285,12 @@ impl Answers {
         }
         if self.plain {
             if is_ignored {
-                output.bytes(path)?;
-                output.bytes(if self.nul { b"\0" } else { b"\n" })?;
+                if self.nul {
+                    output.bytes(path)?;
+                    output.bytes(b"\0")?;
+                } else {
+                    output.line(path)?;
+                }
             }
             let errors = judged.iter().filter_map(|(_, judged)| judged.as_ref().err());
             errors.take(1).for_each(|error| failure(path, error).report(false));

@@ -1,12 +1,13 @@
 //! `runup ls-tree`: the entries of a tree.
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use super::entry::{EntryRecord, Surroundings};
 use super::environment::{Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::{Output, write_record};
+use super::output::{Output, write_line, write_record};
 use super::rendering::print_all;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
@@ -109,8 +110,9 @@ impl Command for LsTree {
             trees: self.trees,
         };
         let mut is_found = vec![false; listing.paths.len()];
+        let is_shown = output.is_terminal() && !self.nul;
         let render = |(path, entry): &(Vec<u8>, Entry), text: &mut Vec<u8>| {
-            Ok(self.write(path, entry, &surroundings, text)?)
+            Ok(self.write(path, entry, &surroundings, is_shown, text)?)
         };
         print_all(output, &render, |take| {
             ls_tree::<Failure>(repository.store(), &tree, &mut |path, entry| {
@@ -172,9 +174,13 @@ impl LsTree {
         path: &[u8],
         entry: &Entry,
         surroundings: &Surroundings,
+        is_shown: bool,
         text: &mut Vec<u8>,
     ) -> std::io::Result<()> {
         let end: &[u8] = if self.nul { b"\0" } else { b"\n" };
+        if self.name_only && is_shown {
+            return write_line(text, path, is_shown);
+        }
         if self.name_only {
             text.extend_from_slice(&super::input::bare_path(path));
             text.extend_from_slice(end);
@@ -182,8 +188,11 @@ impl LsTree {
         }
         if self.format == Format::B3sum {
             let Node::File { id, .. } = &entry.node else { return Ok(()) };
-            text.extend_from_slice(&b3sum_line(&id.to_hex(), path, self.nul));
-            return Ok(());
+            let line = b3sum_line(&id.to_hex(), path, self.nul);
+            return match is_shown {
+                true => write_line(text, line.strip_suffix(b"\n").unwrap_or(&line), is_shown),
+                false => text.write_all(&line),
+            };
         }
         if self.plain {
             if let Node::File { id, .. } | Node::Directory { tree: id } = &entry.node {
