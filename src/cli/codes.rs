@@ -73,6 +73,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("missing_file", "A file of the repository is not there."),
     ("missing_include", "An include is not there."),
     ("missing_index", "No index covers a pack."),
+    ("missing_job", "The file of a job is gone, though no prune has removed it."),
     ("missing_link_target", "What a hard link in an archive links to has not come."),
     ("missing_object", "An object is not stored."),
     ("missing_pack", "A pack is not there."),

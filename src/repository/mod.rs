@@ -17,7 +17,7 @@ pub use error::{OpenError, RepositoryError};
 pub use jobs::{Job, JobRecord, parse_job_number, read_links};
 pub use refs::{RefTable, RefTarget, Refs, is_ref_name, may_be_target};
 pub use revision::{Resolved, RevisionError};
-pub use session::WriteSession;
+pub use session::{Generation, WriteSession};
 
 use crate::backend::{Backend, BackendError, Created, Local};
 use crate::base::id::hex;

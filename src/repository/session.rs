@@ -22,10 +22,13 @@ use crate::store::Condemned;
 /// What a generation's file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Generation {
-    pub(super) condemned_loose: Vec<Id>,
-    pub(super) condemned_packs: Vec<Id>,
-    pub(super) highest_job: u64,
+pub struct Generation {
+    /// The loose objects that it condemns.
+    pub condemned_loose: Vec<Id>,
+    /// The packs that it condemns.
+    pub condemned_packs: Vec<Id>,
+    /// The highest number of a job that had been given when it was published.
+    pub highest_job: u64,
 }
 
 /// A session that may store objects and publish one job, or one change of refs.

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
+
+use super::gaps;
 use super::report::{Finding, Findings, FsckReport};
 use super::table::Copy;
 use crate::backend::{Backend, BackendError, LOST_DIRECTORY, Listed, SESSION_ID_DIGITS};
@@ -18,7 +21,7 @@ use crate::format::list::List;
 use crate::format::loose;
 use crate::ops::with_causes;
 use crate::repository::{
-    CONFIG_FILE, Job, RefTable, Refs, Repository, RepositoryError, parse_job_number,
+    CONFIG_FILE, Generation, Job, RefTable, Refs, Repository, RepositoryError, parse_job_number,
 };
 
 /// Directories that are made with the repository and stay.
@@ -192,8 +195,8 @@ impl Control<'_> {
         self.findings.add(Finding::damage(code, with_causes(error)).file(file));
     }
 
-    /// The JSON of a control file whose checksum is right; else a finding.
-    fn control_file(&self, file: String) -> Option<serde_json::Value> {
+    /// What a control file holds; `None`, and a finding, where it is damaged.
+    fn control_file<T: DeserializeOwned>(&self, file: String) -> Option<T> {
         match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
             Ok(None) => None,
             Err(error) => {
@@ -201,7 +204,7 @@ impl Control<'_> {
                 None
             }
             Ok(Some(bytes)) => match control::decode(&bytes) {
-                Ok(json) => Some(json),
+                Ok(record) => Some(record),
                 Err(error) => {
                     let finding = Finding::damage("damaged_control", with_causes(&error));
                     self.findings.add(finding.file(file));
@@ -211,20 +214,30 @@ impl Control<'_> {
         }
     }
 
-    /// Generations; the packs that the newest one condemns.
-    pub(super) fn generations(&self) -> Result<BTreeSet<Id>, RepositoryError> {
-        let mut condemned = BTreeSet::new();
+    /// Generations; the newest one, which condemns nothing where there is none, and `None` where it is
+    /// damaged.
+    pub(super) fn generations(&self) -> Result<Option<Generation>, RepositoryError> {
+        let (mut highest, mut newest) = (0, Some(Generation::default()));
         for listed in self.list("gc")? {
-            if parse_job_number(&listed.name).is_none() {
+            let Some(number) = parse_job_number(&listed.name) else {
                 self.stray_in("gc", &listed, "a generation");
                 continue;
+            };
+            let generation = self.control_file(format!("gc/{}", listed.name));
+            if number > highest {
+                (highest, newest) = (number, generation);
             }
-            let json = self.control_file(format!("gc/{}", listed.name));
-            let packs = json.as_ref().and_then(|json| json.get("condemned_packs"));
-            let packs = packs.and_then(serde_json::Value::as_array).into_iter().flatten();
-            condemned = packs.filter_map(|pack| pack.as_str()?.parse().ok()).collect();
         }
-        Ok(condemned)
+        Ok(newest)
+    }
+
+    /// Jobs that are gone, of which no generation has counted the numbers up to this one.
+    pub(super) fn gaps(&self, counted: u64) -> Result<(), RepositoryError> {
+        match gaps::report(self.repository, counted, self.findings) {
+            // Told where they were listed before.
+            Err(RepositoryError::Backend(BackendError::Damaged { .. })) => Ok(()),
+            other => other,
+        }
     }
 
     /// Tables of refs; the refs of the one that counts, or none where that is damaged.

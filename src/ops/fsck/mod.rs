@@ -11,6 +11,7 @@ mod closure;
 mod control;
 mod cursor;
 mod deltas;
+mod gaps;
 mod objects;
 mod packs;
 mod queue;
@@ -134,8 +135,14 @@ fn check(
     control.lost()?;
     let refs = control.refs()?;
     report.refs = refs.len() as u64;
-    let condemned = control.generations()?;
     let jobs = control.jobs(report)?;
+    // After the jobs: a prune publishes a generation before it removes any.
+    let generation = control.generations()?;
+    if let Some(generation) = &generation {
+        control.gaps(generation.highest_job)?;
+    }
+    let condemned: BTreeSet<_> =
+        generation.into_iter().flat_map(|generation| generation.condemned_packs).collect();
     let segments = Segments::open(backend, findings)?;
     report.index_segments = segments.count();
     report.bytes_read += segments.bytes_read;
