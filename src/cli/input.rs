@@ -25,14 +25,22 @@ const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Calls `each` with every item of standard input, without its terminator.
 pub(super) fn for_each_item(
     ends_with_nul: bool,
+    each: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for_each_item_of(io::stdin().lock(), ends_with_nul, each)
+}
+
+/// As [`for_each_item`], of any input.
+pub(super) fn for_each_item_of(
+    mut reader: impl BufRead,
+    ends_with_nul: bool,
     mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let end = if ends_with_nul { 0 } else { b'\n' };
-    let mut stdin = io::stdin().lock();
     let mut item = Vec::new();
     loop {
         item.clear();
-        let got = stdin.by_ref().take(RECORD_BYTES_MAX + 1).read_until(end, &mut item)?;
+        let got = reader.by_ref().take(RECORD_BYTES_MAX + 1).read_until(end, &mut item)?;
         if got == 0 {
             return Ok(());
         }

@@ -4,16 +4,18 @@ mod item;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::BufRead;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::item::Item;
+use super::entry::EntryRecord;
 use super::environment::{self, Globals, zone};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::input;
-use super::json::TreeRecord;
+use super::json::{self, TreeRecord};
 use super::output::Output;
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
@@ -21,6 +23,7 @@ use crate::base::kind::Kind;
 use crate::base::path::join;
 use crate::format::links::{self, Groups};
 use crate::format::snapshot::{RootMetadata, RootRecord};
+use crate::format::tree::Entry;
 use crate::ops::closure::first_absent;
 use crate::ops::mktree::{Built, Defaults, Edits, Links, MktreeError, build};
 use crate::repository::{Repository, RepositoryError, WriteSession, read_links};
@@ -241,6 +244,35 @@ fn make<S: ObjectSink>(
     root.users.extend(named.users);
     root.groups.extend(named.groups);
     Ok(Record { root: TreeRecord::new(root, counts), entries_named })
+}
+
+/// The tree of the items in `reader`, as `mktree --dry-run` prints it. For those who hand it any
+/// bytes, to find what it does with them.
+///
+/// # Errors
+///
+/// Those of the program.
+#[doc(hidden)]
+pub fn dry_run(
+    reader: &mut dyn BufRead,
+    ends_with_nul: bool,
+    is_recursive: bool,
+) -> Result<Id, Failure> {
+    let mut named = Named { is_recursive, ..Named::default() };
+    input::for_each_item_of(reader, ends_with_nul, |item| named.take(item))?;
+    let base = Base { root: None, links: Groups::new() };
+    Ok(make(named, base, None, &mut HashOnly)?.root.tree)
+}
+
+/// The items that make a tree of these entries, one a line, as ls-tree prints them.
+#[doc(hidden)]
+pub fn items_of(entries: &[Entry]) -> Vec<u8> {
+    let mut items = Vec::new();
+    for entry in entries {
+        items.extend_from_slice(json::text(&EntryRecord::new(&entry.name, entry)).as_bytes());
+        items.push(b'\n');
+    }
+    items
 }
 
 /// What was named on standard input.
