@@ -20,6 +20,7 @@ mod faults;
 mod floors;
 mod forget;
 mod format_page;
+mod fuzz_corpora;
 mod generated;
 mod heal;
 mod hostile;
