@@ -12,12 +12,13 @@ use runup::base::kind::Kind;
 use runup::format::chunker::ChunkerParameters;
 use runup::format::codec::put_varint;
 use runup::format::compress::Compression;
+use runup::format::control;
 use runup::format::links;
 use runup::format::list::{List, Section};
 use runup::format::snapshot::{BytesText, Counts, RootMetadata, RootRecord, Snapshot};
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
 use runup::ops::update_ref::{Change, Expected as UpdateExpected, RefUpdate, update_refs};
-use runup::repository::{InitOptions, RefTarget, Repository};
+use runup::repository::{Generation, InitOptions, RefTarget, Repository};
 use runup::store::{InsertOptions, Inserter, LooseSink, ObjectSink, Worker, WriteError, put_any};
 
 const MIB: usize = 1 << 20;
@@ -48,6 +49,9 @@ fn entry(name: &str, node: Node) -> Entry {
 fn file(name: &str, bytes: &[u8], id: Id) -> Entry {
     entry(name, Node::File { size_bytes: bytes.len() as u64, id })
 }
+
+/// How many jobs there are.
+pub(super) const JOBS: u64 = 3;
 
 /// The bytes of every file of every job.
 pub(super) type Expected = BTreeMap<(u64, String, String), Vec<u8>>;
@@ -153,6 +157,13 @@ fn project(
     let (paged_bytes, paged) = put_paged(worker)?;
     let paged = file("paged", &paged_bytes, paged);
     keep("paged".into(), &paged_bytes);
+    // Stored as what differs from that of the first job.
+    let edited = [&noise(20, 30_000)[..], format!("edited for job {job}").as_bytes()].concat();
+    let before = [&noise(20, 30_000)[..], b"edited for job 1"].concat();
+    let before = (job > 1).then(|| object_id(Kind::Blob, &before));
+    let edited_id = worker.put_like(Kind::Blob, &edited, before.as_ref())?;
+    keep("edited".into(), &edited);
+    let edited = file("edited", &edited, edited_id);
     let empty = file("empty", b"", worker.put(Kind::Blob, b"")?);
     keep("empty".into(), b"");
     let mut large = Vec::new();
@@ -165,6 +176,7 @@ fn project(
     }
     let large = put_any(worker, Kind::Tree, &tree::encode(&large))?;
     let root = [
+        edited,
         empty,
         entry("large", Node::Directory { tree: large }),
         entry("link", Node::Symlink { target: b"long"[..].into() }),
@@ -181,7 +193,8 @@ fn project(
     worker.put(Kind::Snapshot, &snapshot.encode())
 }
 
-/// Two jobs of two projects, each job in packs and segments of its own, loose objects, and refs.
+/// Three jobs of two projects, each job in packs and segments of its own; objects that are stored as
+/// differences, loose objects, refs, a generation, a forgotten project.
 pub(super) fn build(path: &Path) -> Fixture {
     let chunker =
         ChunkerParameters { min_bytes: 64 << 10, normal_bytes: 256 << 10, max_bytes: 1 << 20 };
@@ -190,7 +203,7 @@ pub(super) fn build(path: &Path) -> Fixture {
     let repository = Repository::init(path, &options).expect("init");
     let mut expected = Expected::new();
     let mut parents: BTreeMap<String, Id> = BTreeMap::new();
-    for job in 1..=2 {
+    for job in 1..=JOBS {
         let session = repository.write_session().expect("session");
         let mut sink = LooseSink::new(repository.store(), session.id());
         let loose: Vec<_> = (0..2_u64)
@@ -227,6 +240,9 @@ pub(super) fn build(path: &Path) -> Fixture {
         let update = RefUpdate { name: name.to_owned(), expected, change };
         update_refs(&repository, &[update]).expect("refs");
     }
+    // As of a prune before the first job.
+    fs::write(path.join("gc/00000001"), control::encode(&Generation::default()))
+        .expect("generation");
     fs::create_dir(path.join("forgotten/00000001")).expect("directory");
     fs::write(path.join("forgotten/00000001/web"), b"").expect("forgotten");
     expected.retain(|(job, project, _), _| !(*job == 1 && project == "web"));
