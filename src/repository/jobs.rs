@@ -52,6 +52,11 @@ impl Job {
         self.projects.iter().filter(|(project, _)| !self.forgotten.contains(*project))
     }
 
+    /// Whether a prune has seen that all of its projects were forgotten.
+    pub fn is_empty(&self) -> bool {
+        self.projects.keys().all(|project| self.pruned.contains(project))
+    }
+
     /// Snapshots that can still be had, forgotten ones included.
     pub fn standing(&self) -> impl Iterator<Item = &Id> {
         self.projects

@@ -4,7 +4,7 @@
 //! Invariant: each step is one of those of runup-repository(5), WRITE PROTOCOL, and safe wherever the
 //! prune ends before the next one.
 
-use super::jobs::{numbered_file, parse_job_number};
+use super::jobs::{Job, numbered_file, parse_job_number};
 use super::session::{Generation, WriteSession};
 use super::{Repository, RepositoryError};
 use crate::backend::{BackendError, Created, Listed};
@@ -35,6 +35,25 @@ impl Repository {
         Ok(backend.sync("forgotten")?)
     }
 
+    /// Jobs that hold nothing any more, but for the last one.
+    fn empty_jobs(&self) -> Result<Vec<u64>, RepositoryError> {
+        let mut empty = Vec::new();
+        for number in self.job_numbers()?.into_iter().rev().skip(1) {
+            let job = self.job(number)?;
+            empty.extend(job.filter(Job::is_empty).map(|job| job.number));
+        }
+        Ok(empty)
+    }
+
+    /// Whether there are jobs that hold nothing any more, but for the last one.
+    ///
+    /// # Errors
+    ///
+    /// One is damaged, or the backend fails.
+    pub fn has_empty_jobs(&self) -> Result<bool, RepositoryError> {
+        Ok(!self.empty_jobs()?.is_empty())
+    }
+
     /// Removes jobs that hold nothing any more, but for the last one, with their marks. To come after
     /// all sessions are over that began before their numbers were counted by a generation.
     ///
@@ -43,12 +62,8 @@ impl Repository {
     /// The backend fails.
     pub fn remove_empty_jobs(&self) -> Result<(), RepositoryError> {
         let backend = &*self.backend;
-        let numbers = self.job_numbers()?;
-        for number in numbers.iter().rev().skip(1) {
-            let Some(job) = self.job(*number)? else { continue };
-            if job.projects.len() == job.pruned.len() {
-                backend.remove(&numbered_file("jobs", *number))?;
-            }
+        for number in self.empty_jobs()? {
+            backend.remove(&numbered_file("jobs", number))?;
         }
         // A job that comes back without its marks would hold again what is gone.
         backend.note_unsynced("jobs");
@@ -65,15 +80,6 @@ impl Repository {
             }
         }
         Ok(())
-    }
-
-    /// The number of the generation that counts; 0 where there is none.
-    ///
-    /// # Errors
-    ///
-    /// It is damaged, or the backend fails.
-    pub fn newest_generation_number(&self) -> Result<u64, RepositoryError> {
-        Ok(self.newest_generation()?.0)
     }
 
     /// Names of all sessions but this one.

@@ -34,6 +34,7 @@ mod power;
 mod projects;
 mod protocol_model;
 mod prune;
+mod races;
 mod readme;
 mod refs;
 mod repair;

@@ -140,8 +140,12 @@ impl Prune<'_> {
         condemned.packs.extend(self.indexed_but_gone()?);
         let repacked = self.repack(&census, &choice, &mut condemned, &mut report)?;
         if condemned.packs.is_empty() && condemned.loose.is_empty() {
-            repository.remove_replaced(repository.newest_generation_number()?, roots.table)?;
-            repository.remove_empty_jobs()?;
+            // A generation counts the jobs whose files are removed. Older ones stay, as sessions that
+            // nobody has waited for may obey them.
+            if repository.has_empty_jobs()? {
+                self.condemn(&condemned)?;
+                repository.remove_empty_jobs()?;
+            }
             return Ok(report);
         }
         let first = self.condemn(&condemned)?;
