@@ -189,7 +189,7 @@ _runup() {
 _runup_table() {
     options='-c=directory --context=directory --repository=directory --json -v --verbose -h --help -V --version'
     case $1 in
-    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,repair,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ;;
+    '' | help) arguments='words:init,backup,restore,snapshots,ls,check,repair,forget,prune,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,prune-objects,index-pack,archive,import-archive,help' ;;
     init)
         options+=' --compression=text'
         arguments=''
@@ -221,6 +221,10 @@ _runup_table() {
     forget)
         options+=' --keep-last=text --keep-hourly=text --keep-daily=text --keep-weekly=text --keep-monthly=text --keep-quarterly=text --keep-yearly=text --keep-within=text --keep-tag=text --job=text -n --dry-run --undo'
         arguments='project'
+        ;;
+    prune)
+        options+=' --max-unused=text --fence --no-wait -n --dry-run'
+        arguments=''
         ;;
     hash-object)
         options+=' -w --stdin --path=file --stdin-paths -z --loose --pack --jobs=text --plain'
@@ -306,6 +310,10 @@ _runup_table() {
         options+=' --stdin -z --plain'
         arguments='text*'
         ;;
+    prune-objects)
+        options+=' --max-unused=text --fence --no-wait -n --dry-run -z --plain'
+        arguments=''
+        ;;
     index-pack)
         options+=' -n --dry-run -z --plain'
         arguments='text*'
@@ -344,6 +352,7 @@ complete -F _runup runup \
     runup-count-objects \
     runup-pack-objects \
     runup-verify-pack \
+    runup-prune-objects \
     runup-index-pack \
     runup-archive \
     runup-import-archive

@@ -227,6 +227,12 @@ __runup_option forget -l job -x -a '(__runup_value text)' -d 'Forget this job, w
 __runup_option forget -s n -l dry-run -d 'Only tell what would be forgotten'
 __runup_option forget -l undo -d 'Remember what was forgotten: all of it, or the jobs that are named'
 
+__runup_command prune porcelain 'Delete what forgotten jobs alone needed' '' '--max-unused'
+__runup_option prune -l max-unused -x -a '(__runup_value text)' -d 'Room that may go on being unneeded in packs that are needed in part: percent of all packs, such as 5%, bytes, such as 500M, or unlimited'
+__runup_option prune -l fence -d 'Do not wait for programs that are at work on the repository: end their sessions'
+__runup_option prune -l no-wait -d 'Do not wait for programs that are at work: delete nothing while there are any'
+__runup_option prune -s n -l dry-run -d 'Delete nothing: only tell what would be done'
+
 __runup_command hash-object plumbing 'Compute the ids of files, and store them' 'file*' '--path --jobs'
 __runup_option hash-object -s w -d 'Store the objects'
 __runup_option hash-object -l stdin -d 'Hash what comes on standard input'
@@ -384,6 +390,14 @@ __runup_option verify-pack -l stdin -d 'Read packs from standard input'
 __runup_option verify-pack -s z -d 'Packs on standard input, and records, end with NUL'
 __runup_option verify-pack -l plain -d 'Print a line for each pack: its id, and whether it is sound'
 
+__runup_command prune-objects plumbing 'Delete what neither jobs nor refs lead to' '' '--max-unused'
+__runup_option prune-objects -l max-unused -x -a '(__runup_value text)' -d 'Room that may go on being unneeded in packs that are needed in part: percent of all packs, such as 5%, bytes, such as 500M, or unlimited'
+__runup_option prune-objects -l fence -d 'Do not wait for programs that are at work on the repository: end their sessions'
+__runup_option prune-objects -l no-wait -d 'Do not wait for programs that are at work: delete nothing while there are any'
+__runup_option prune-objects -s n -l dry-run -d 'Delete nothing: only tell what would be done'
+__runup_option prune-objects -s z -d 'End records with NUL'
+__runup_option prune-objects -l plain -d 'Print nothing: tell by the exit code'
+
 __runup_command index-pack plumbing 'Make a lost index again from the packs' 'text*' ''
 __runup_option index-pack -s n -l dry-run -d 'Write nothing: tell what would be done'
 __runup_option index-pack -s z -d 'End records with NUL'
@@ -403,7 +417,7 @@ __runup_option import-archive -l jobs -x -a '(__runup_value text)' -d 'How many 
 __runup_option import-archive -s z -d 'End the record with NUL'
 __runup_option import-archive -l plain -d 'Print the bare id'
 
-__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,repair,forget,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,index-pack,archive,import-archive,help' ''
+__runup_command help porcelain 'Print help of a command' 'words:init,backup,restore,snapshots,ls,check,repair,forget,prune,hash-object,cat-object,write-tree,mktree,ls-tree,diff-tree,write-snapshot,cat-snapshot,ls-snapshots,ls-projects,rev-parse,rev-list,check-ignore,checkout,update-ref,for-each-ref,session,fsck,count-objects,pack-objects,verify-pack,prune-objects,index-pack,archive,import-archive,help' ''
 
 # The options that all commands have.
 __runup_option '' -s c -l context -x -a '(__runup_value directory)' -d 'The directory with runup.yaml, which relative includes start from'
