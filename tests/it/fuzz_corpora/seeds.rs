@@ -337,7 +337,7 @@ compression: deflate:9
 jobs: 2
 project:
   app:
-    include: [., 'lib/**/*.rs', /etc]
+    include: [src, 'lib/**/*.rs', /etc]
     exclude: ['*.tmp', '!keep.tmp', \"build/\", '[a-c]?\\\\*']
     one-file-system: true
     keep: {last: 3, hourly: 36h, daily: 7, weekly: 8w, monthly: 1y, yearly: 2y6m, within: 10d, tags: [a]}
@@ -357,7 +357,7 @@ fn texts() -> Vec<Seed> {
         b"user::rw-,user:root:r--,user:12:r-x,group::r--,group:staff:rw-,mask::rwx,other::---";
     let attribute = "0200000001000600ffffffff04000400ffffffff20000400ffffffff";
     let attribute = runup::base::id::unhex(attribute).unwrap();
-    let selection = b"+.\n+/etc\n+lib/**/[a-z]?*.rs\n-*.tmp\n-!keep.tmp\n-build/\n-a/**/b\n\
+    let selection = b"+src\n+/etc\n+lib/**/[a-z]?*.rs\n-*.tmp\n-!keep.tmp\n-build/\n-a/**/b\n\
         /lib/a/b.rs\n/x.tmp\n/build\n/a/c/d/b\n";
     let mut seeds = vec![
         ("acl", "text", acl.to_vec()),
