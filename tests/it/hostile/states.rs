@@ -90,6 +90,11 @@ const STATES: [(&str, State); 18] = [
     }),
 ];
 
+/// Who runs the test.
+fn own() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Runs a script beside the target, as this user.
 fn run(ground: &Ground, user: u32, script: &str) -> Output {
     let programs = Path::new(env!("CARGO_BIN_EXE_runup")).parent().unwrap();
@@ -102,7 +107,7 @@ fn run(ground: &Ground, user: u32, script: &str) -> Output {
         .env("RUNUP_CACHE_DIR", ground.folder.path().join("repository/tmp"))
         .env("RUNUP_REPOSITORY", "repository")
         .env("LC_ALL", "C");
-    if user != rustix::process::geteuid().as_raw() {
+    if user != own() {
         command.uid(user).gid(user);
     }
     command.output().unwrap()
@@ -118,15 +123,14 @@ fn give(path: &Path, user: u32) {
 
 /// Whoever can be taken for the one who restores.
 fn users(ground: &Ground) -> Vec<u32> {
-    let own = rustix::process::geteuid().as_raw();
-    if own != 0 {
-        return vec![own];
+    if own() != 0 {
+        return vec![own()];
     }
     chown(ground.folder.path(), Some(NOBODY), None).unwrap();
     // Where the programs were built nobody may be shut out.
     match run(ground, NOBODY, "runup --version").status.success() {
-        true => vec![own, NOBODY],
-        false => vec![own],
+        true => vec![own(), NOBODY],
+        false => vec![own()],
     }
 }
 
@@ -167,12 +171,12 @@ fn whatever_stands_there_the_outside_is_left_alone() {
                 continue;
             }
             for force in ["", "-f"] {
-                let _removed = run(&ground, 0, "chmod -R u+rwx target; rm -rf target");
+                let _removed = run(&ground, own(), "chmod -R u+rwx target; rm -rf target");
                 fs::create_dir(ground.target()).unwrap();
                 for name in NAMES {
                     make(&ground, &ground.path(name)).unwrap();
                 }
-                if user != 0 || rustix::process::geteuid().is_root() {
+                if own() == 0 {
                     give(ground.folder.path(), user);
                 }
                 let before = look(ground.folder.path(), &["target", "repository"]);
@@ -206,7 +210,7 @@ fn trees_that_no_backup_makes_are_refused_for_nobody_too() {
     });
     let user = *users(&ground).last().unwrap();
     ground.plant();
-    if rustix::process::geteuid().is_root() {
+    if own() == 0 {
         give(ground.folder.path(), user);
     }
     let before = look(ground.folder.path(), &["repository"]);
@@ -224,7 +228,7 @@ fn what_is_mounted_in_the_target_stays_mounted() {
     let ground = Ground::new();
     let snapshot = store(&ground);
     let before = look(ground.folder.path(), &["target", "repository"]);
-    if !run(&ground, 0, "unshare -m mount -t tmpfs none canary").status.success() {
+    if !run(&ground, own(), "unshare -m mount -t tmpfs none canary").status.success() {
         eprintln!("passed over, as nothing can be mounted here");
         return;
     }
@@ -245,7 +249,7 @@ fn what_is_mounted_in_the_target_stays_mounted() {
                      test {is_directory} = false || test {kind} = file || test -e target/dir/sub/file || exit 97
                      exit $code"
                 );
-                let output = run(&ground, 0, &format!("unshare -m sh -c '{script}'"));
+                let output = run(&ground, own(), &format!("unshare -m sh -c '{script}'"));
                 let told = format!("{kind} at {name} {force}: {output:?}");
                 let is_met = is_directory && kind == "directory";
                 let is_kept = if is_met { Some(0) } else { Some(3) };
