@@ -14,7 +14,7 @@ use runup::source::stat_index::{
     Binding, NewEntry, SeenDirectory, Stamp, StatIndex, StatIndexWriter,
 };
 
-const MAGIC: &[u8] = b"RunUpSt2";
+const MAGIC: &[u8] = b"RunUpSt3";
 /// Length and checksum before a record.
 const HEAD_BYTES: usize = 12;
 /// Bytes of records that the binding tells of.

@@ -127,7 +127,6 @@ impl Local {
                 Err(error) => return Err(error),
             }
         }
-        local.restore_reserve(NO_SESSION)?;
         local.shared.sync_directory("")?;
         Ok(local)
     }
@@ -175,6 +174,15 @@ impl Local {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Takes the room that is kept for a prune of a full disk, when the repository is made.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn reserve(&self) -> Result<(), BackendError> {
+        self.restore_reserve(NO_SESSION)
     }
 
     /// Writes a small file and makes it and its name durable, unless the name exists.

@@ -82,6 +82,7 @@ impl Repository {
         let probe = local.probe()?;
         // What it publishes with has been found out only now.
         let local = Local::open(path, probe.exclusive_rename)?;
+        local.reserve()?;
         let mut id = [0; 16];
         let filled = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
         filled.map_err(|error| OpenError::Random { source: error.into() })?;

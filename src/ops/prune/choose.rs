@@ -1,4 +1,4 @@
-//! Which packs go.
+//! Which packs go, and why.
 //!
 //! Invariant: a pack goes if nothing in it is needed, or if it may not stay as it is; others go only
 //! where that saves room or files, and what is needed of them is stored again.

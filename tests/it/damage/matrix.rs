@@ -54,6 +54,9 @@ fn claim(pristine: &Path, file: &str, damage: Damage, depth: Depth) -> Claim {
         // the undo. A table of refs that is gone is one that a prune has removed, and so is a
         // generation.
         "forgotten" | "refs" | "gc" if damage == Damage::Delete => Claim::Nothing,
+        // It is there for the room that it takes.
+        "reserve" if damage == Damage::Rename => Claim::Note,
+        "reserve" => Claim::Nothing,
         // It does not hold its number.
         "gc" if damage == Damage::Rename => Claim::Nothing,
         "forgotten" if damage == Damage::Rename => Claim::Note,

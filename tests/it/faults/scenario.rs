@@ -161,6 +161,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ..USUAL
     },
     Scenario {
+        name: "prune",
+        prepare: |prepared, stage| {
+            first_backup(prepared, stage);
+            write_second(prepared);
+            prepared.backup(stage);
+            prepared.run(stage, "exec runup forget --job 1");
+            prepared.jobs.remove(&1);
+        },
+        command: "exec runup prune --max-unused 0% --json",
+        is_done: |prepared, stage| {
+            let left = jobs(prepared, stage)?;
+            if left != [2] {
+                return Err(format!("jobs {left:?} are left"));
+            }
+            restores_source(prepared, stage)
+        },
+        ..USUAL
+    },
+    Scenario {
         name: "index-pack, lost index",
         prepare: |prepared, stage| {
             first_backup(prepared, stage);

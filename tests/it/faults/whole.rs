@@ -55,8 +55,10 @@ pub(super) fn are_whole(files: &Files) -> Result<(), String> {
                 Err(_) => false,
             },
             ["config"] | ["jobs" | "refs" | "gc", _] => control::checked(bytes).is_ok(),
-            ["forgotten", _, _] | ["publication.lock" | "maintenance.lock"] => bytes.is_empty(),
-            ["lost" | "fenced", _] => true,
+            ["forgotten" | "pruned", _, _] | ["publication.lock" | "maintenance.lock"] => {
+                bytes.is_empty()
+            }
+            ["lost" | "fenced", _] | ["reserve"] => true,
             _ => return broken("no file of a repository"),
         };
         if !is_whole {

@@ -47,6 +47,8 @@ const RUNS: &[&str] = &[
     "runup-for-each-ref",
     "runup-update-ref tag/new app",
     "runup forget --json --dry-run --keep-last 1",
+    "runup prune --json",
+    "runup-prune-objects",
     "rm .runup/index/*; runup-index-pack",
     // What is broken comes last.
     "pack=$(ls -S .runup/packs/* | head -n 1); chmod u+w $pack; printf x >>$pack; runup-fsck || true",
