@@ -10,7 +10,7 @@
 //!
 //! The ordinary run takes a few operations of each command and fault, `RUNUP_FAULTS=all` each of them,
 //! another number as many. `RUNUP_FAULT_SCENARIO` takes only scenarios whose names contain it.
-//! RESULTS.md has what came out of a full run.
+//! tests/RESULTS.md has what came out of a full run.
 
 mod injector;
 mod judge;

@@ -6,7 +6,9 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::UnshareFlags;
 
@@ -63,9 +65,20 @@ impl Mounted {
     }
 
     /// Unmounts it now; how that ended.
+    ///
+    /// A program that another thread starts at this moment has copies of all that is open here, until
+    /// it becomes that program: so it is tried again while the mount is busy.
     pub(crate) fn unmount(self) -> rustix::io::Result<()> {
-        let path = std::mem::ManuallyDrop::new(self);
-        rustix::mount::unmount(&path.0, UnmountFlags::empty())
+        let mount = std::mem::ManuallyDrop::new(self);
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match rustix::mount::unmount(&mount.0, UnmountFlags::empty()) {
+                Err(Errno::BUSY) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                unmounted => return unmounted,
+            }
+        }
     }
 }
 

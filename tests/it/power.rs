@@ -8,8 +8,8 @@
 //! be there after a cut between any two of them, with all or only some of the writes that were not
 //! flushed yet.
 //!
-//! `RUNUP_POWER_CUTS` and `RUNUP_POWER_STATES` ask for more of them for each file system. RESULTS.md
-//! has what came out of a full run.
+//! `RUNUP_POWER_CUTS` and `RUNUP_POWER_STATES` ask for more of them for each file system.
+//! tests/RESULTS.md has what came out of a full run.
 
 mod cuts;
 mod disk;
