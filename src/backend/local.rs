@@ -110,10 +110,12 @@ impl Local {
         };
         if made {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = File::open(parent.unwrap_or(Path::new(".")));
-            let synced = parent.and_then(|parent| parent.sync_all());
-            let name = || path.to_string_lossy().into_owned();
-            synced.map_err(|error| io_error("sync the parent of", name(), error))?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let parent = parent.unwrap_or(Path::new("."));
+            let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty());
+            parent.and_then(|parent| sync_open_directory(&parent)).map_err(|error| {
+                BackendError::io("sync the parent of", &path.to_string_lossy(), error)
+            })?;
         }
         let local = Self::open(path, true)?;
         for directory in DIRECTORIES.into_iter().chain(["tmp"]) {
@@ -299,9 +301,17 @@ impl Shared {
         let path = if name.is_empty() { "." } else { name };
         let directory = rustix::fs::openat(&self.root, path, flags, Mode::empty());
         directory
-            .and_then(|directory| rustix::fs::fsync(&directory))
+            .and_then(|directory| sync_open_directory(&directory))
             .map_err(|error| self.error("sync", name, error))
     }
+}
+
+/// Makes the names in a directory durable.
+fn sync_open_directory(directory: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::fsync(directory)?;
+    // XFS that is shut down, as it does by itself after an error, forgets what it has not written and
+    // then finds nothing to flush. But it lets nobody look any more.
+    rustix::fs::fstat(directory).map(drop)
 }
 
 /// The directory part of a name; empty for the root.

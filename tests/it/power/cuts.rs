@@ -102,6 +102,8 @@ impl<'a> Series<'a> {
         // Spread over the whole of it, in an order of no pattern.
         std::thread::sleep(span * (number * 7919 % 1000) as u32 / 1000);
         cut_power(repository.parent().unwrap());
+        // Unlike with the power gone, the program goes on for a moment. What it tells of a file system
+        // that was stopped has to be true as well.
         let ended = running.end().unwrap();
         let is_done = ended.code() == Some(0);
         if !is_done {
