@@ -4,7 +4,7 @@
 //! it, and no file is changed or truncated once it has its name. Order and reasons:
 //! runup-repository(5), WRITE PROTOCOL.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -68,6 +68,8 @@ pub(super) struct Shared {
     next_temporary: AtomicU64,
     /// Directories with names that are not synced yet.
     unsynced: Mutex<BTreeSet<String>>,
+    /// Directories that could not be synced, so that nobody knows what of them is durable.
+    unsyncable: Mutex<BTreeMap<String, Errno>>,
     /// The session of somebody else without which nothing is published.
     leaned_on: OnceLock<String>,
 }
@@ -91,6 +93,7 @@ impl Local {
             exclusive_rename,
             next_temporary: AtomicU64::new(0),
             unsynced: Mutex::default(),
+            unsyncable: Mutex::default(),
             leaned_on: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -296,13 +299,26 @@ impl Shared {
         rustix::fs::unlinkat(&self.root, from, AtFlags::empty())
     }
 
+    fn unsyncable(&self) -> MutexGuard<'_, BTreeMap<String, Errno>> {
+        self.unsyncable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails if a flush of the directory has failed. It is not tried again: the system would tell
+    /// success, as it has forgotten what it could not write.
+    fn check_syncable(&self, name: &str) -> Result<(), BackendError> {
+        let failed = self.unsyncable().get(name).copied();
+        failed.map_or(Ok(()), |error| Err(self.error("sync", name, error)))
+    }
+
     pub(super) fn sync_directory(&self, name: &str) -> Result<(), BackendError> {
+        self.check_syncable(name)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = if name.is_empty() { "." } else { name };
         let directory = rustix::fs::openat(&self.root, path, flags, Mode::empty());
-        directory
-            .and_then(|directory| sync_open_directory(&directory))
-            .map_err(|error| self.error("sync", name, error))
+        directory.and_then(|directory| sync_open_directory(&directory)).map_err(|error| {
+            self.unsyncable().insert(name.to_owned(), error);
+            self.error("sync", name, error)
+        })
     }
 }
 
@@ -442,6 +458,7 @@ impl Backend for Local {
     fn sync(&self, directory: &str) -> Result<(), BackendError> {
         // The root holds the directories, so new ones are made durable with what they hold.
         for name in [directory_of(directory), directory] {
+            self.shared.check_syncable(name)?;
             if self.shared.unsynced().remove(name) {
                 self.shared.sync_directory(name)?;
             }
@@ -454,6 +471,8 @@ impl Backend for Local {
     }
 
     fn sync_all(&self) -> Result<(), BackendError> {
+        let failed = self.shared.unsyncable().keys().next().cloned();
+        failed.map_or(Ok(()), |name| self.shared.check_syncable(&name))?;
         let directories = std::mem::take(&mut *self.shared.unsynced());
         directories.iter().try_for_each(|directory| self.shared.sync_directory(directory))
     }
