@@ -47,10 +47,15 @@ impl FromStr for MaxUnused {
             return Ok(Self(Unused::Unlimited));
         }
         if let Some(percent) = text.strip_suffix('%') {
-            let is_plain = percent.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            let percent: f64 = percent.parse().map_err(|_| wrong())?;
-            let is_share = is_plain && (0.0..=100.0).contains(&percent);
-            return if is_share { Ok(Self(Unused::Percent(percent))) } else { Err(wrong()) };
+            let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
+            let is_number = |digits: &str| {
+                !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+            };
+            if !is_number(whole) || !is_number(part) || part.len() > 4 {
+                return Err(wrong());
+            }
+            let parts: u64 = format!("{whole}{part:0<4}").parse().map_err(|_| wrong())?;
+            return if parts <= 1_000_000 { Ok(Self(Unused::Share(parts))) } else { Err(wrong()) };
         }
         let (digits, shift) = match text.as_bytes().last() {
             Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
@@ -293,10 +298,24 @@ mod tests {
     fn room_is_given_in_three_ways() {
         let unused = |text: &str| text.parse::<MaxUnused>().map(|MaxUnused(unused)| unused);
         assert_eq!(unused("unlimited"), Ok(Unused::Unlimited));
-        assert_eq!(unused("2.5%"), Ok(Unused::Percent(2.5)));
+        assert_eq!(unused("2.5%"), Ok(Unused::Share(25_000)));
+        assert_eq!(unused("100%"), Ok(Unused::Share(1_000_000)));
         assert_eq!(unused("0"), Ok(Unused::Bytes(0)));
         assert_eq!(unused("3G"), Ok(Unused::Bytes(3 << 30)));
-        for bad in ["", "%", "101%", "-1%", "NaN%", "1e1%", "5 M", "G", "99999999999T", "all"] {
+        for bad in [
+            "",
+            "%",
+            "101%",
+            "-1%",
+            "NaN%",
+            "1e1%",
+            "100.1%",
+            "1.%",
+            "5 M",
+            "G",
+            "99999999999T",
+            "all",
+        ] {
             assert!(unused(bad).is_err(), "{bad}");
         }
     }

@@ -82,7 +82,6 @@ impl Repository {
         let probe = local.probe()?;
         // What it publishes with has been found out only now.
         let local = Local::open(path, probe.exclusive_rename)?;
-        local.reserve()?;
         let mut id = [0; 16];
         let filled = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
         filled.map_err(|error| OpenError::Random { source: error.into() })?;
@@ -105,6 +104,8 @@ impl Repository {
         if local.write_new(CONFIG_FILE, &config.encode())? == Created::Existed {
             return Err(OpenError::Exists { location });
         }
+        // A prune makes it where it is lacking.
+        local.reserve()?;
         Self::open(path)
     }
 

@@ -67,16 +67,14 @@ impl<'a> Input<'a> {
                 number(&mut counts.deltas)?;
             }
         }
-        counts.objects += match left_out.is_empty() {
-            true => index.objects,
-            false => {
-                let mut objects = 0;
-                for object in 0..index.objects {
-                    objects += u64::from(input.frame(index.raw_place(object)?.0)? != LEFT_OUT);
-                }
-                objects
-            }
-        };
+        if left_out.is_empty() {
+            counts.objects += index.objects;
+            return Ok(input);
+        }
+        for object in 0..index.objects {
+            let is_kept = input.frame(index.raw_place(object)?.0)? != LEFT_OUT;
+            counts.objects += u64::from(is_kept);
+        }
         Ok(input)
     }
 

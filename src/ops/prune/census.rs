@@ -225,16 +225,13 @@ impl Census {
             let is_live = self.is_live(store, id, pack, place);
             let share = u64::from(place.length) * u64::from(place.frame.stored_length)
                 / u64::from(place.frame.raw_length.max(1));
-            match is_live {
-                true => {
-                    live_objects += 1;
-                    tally.live_objects += 1;
-                    tally.live_bytes += share;
-                }
-                false => {
-                    dead_copies += 1;
-                    tally.dead_bytes += share;
-                }
+            if is_live {
+                live_objects += 1;
+                tally.live_objects += 1;
+                tally.live_bytes += share;
+            } else {
+                dead_copies += 1;
+                tally.dead_bytes += share;
             }
             tally.holds_needed |= self.met.contains(id);
             tally.must_go |= !self.may_stay(place, is_live);

@@ -17,10 +17,12 @@ const SMALL_PACK_BYTES: u64 = PACK_BYTES_TARGET / 4;
 /// few times at most.
 const SMALL_PACKS_MIN: usize = 16;
 /// Of the bytes of a frame that is copied as it is, so much is unneeded at most.
-const UNNEEDED_SHARE_MAX: f64 = 0.25;
+const UNNEEDED_SHARE_MAX: u64 = MILLION / 4;
+/// Shares are parts in so many.
+const MILLION: u64 = 1_000_000;
 
 /// What becomes of the packs.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Nothing in them is needed.
     pub(super) dead: Vec<Id>,
@@ -32,8 +34,8 @@ pub(super) struct Choice {
     pub(super) copied_bytes: u64,
     /// Bytes of unneeded objects that stay, about.
     pub(super) unused_bytes: u64,
-    /// Of the bytes of a frame that is copied as it is, so much may be unneeded.
-    pub(super) unneeded_share: f64,
+    /// Of a million bytes of a frame that is copied as it is, so many may be unneeded.
+    pub(super) unneeded_share: u64,
 }
 
 impl Choice {
@@ -41,6 +43,11 @@ impl Choice {
     pub(super) fn packs(&self) -> BTreeSet<Id> {
         self.dead.iter().chain(&self.unindexed).chain(&self.repacked).copied().collect()
     }
+}
+
+/// So many parts in a million of a number of bytes.
+pub(super) fn part_of(bytes: u64, parts: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(parts) / u128::from(MILLION)).unwrap_or(u64::MAX)
 }
 
 /// Chooses what goes, so that unneeded objects take no more room than `unused` allows.
@@ -64,14 +71,13 @@ fn choose_packs(packs: impl Iterator<Item = (Id, PackTally)>, unused: Unused) ->
     }
     let kept_bytes: u64 = kept.iter().map(|(_, pack)| pack.length_bytes).sum();
     let allowed = match unused {
-        // A percentage of the packs there will be.
-        Unused::Percent(percent) => {
-            ((kept_bytes + choice.copied_bytes) as f64 * percent / 100.0) as u64
-        }
+        // Of the packs there will be.
+        Unused::Share(parts) => part_of(kept_bytes + choice.copied_bytes, parts),
         Unused::Bytes(bytes) => bytes,
         Unused::Unlimited => u64::MAX,
     };
-    choice.unneeded_share = (allowed as f64 / kept_bytes.max(1) as f64).min(UNNEEDED_SHARE_MAX);
+    let share = u128::from(allowed) * u128::from(MILLION) / u128::from(kept_bytes.max(1));
+    choice.unneeded_share = u64::try_from(share).unwrap_or(u64::MAX).min(UNNEEDED_SHARE_MAX);
     choice.unused_bytes = kept.iter().map(|(_, pack)| pack.unused_bytes()).sum();
     // Where most is unneeded, most room comes for each byte that is stored again.
     let unneeded = |pack: &PackTally| {
@@ -142,7 +148,7 @@ mod tests {
             ]
             .into_iter()
         };
-        let choice = choose_packs(packs(), Unused::Percent(5.0));
+        let choice = choose_packs(packs(), Unused::Share(50_000));
         assert_eq!((choice.dead, choice.unindexed), (vec![id(2)], vec![id(6)]));
         assert_eq!(choice.repacked, [id(3), id(5)], "ten percent of one pack are four of all");
         let none = choose_packs(packs(), Unused::Bytes(0));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::PruneError;
 use super::census::Census;
-use super::choose::Choice;
+use super::choose::{Choice, part_of};
 use crate::base::id::Id;
 use crate::base::limits::PACK_BYTES_TARGET;
 use crate::base::monitor::Monitor;
@@ -79,8 +79,8 @@ struct Copier<'p> {
     store: &'p Store,
     session: &'p str,
     census: &'p Census,
-    /// Of the bytes of a frame that is copied as it is, so much may be unneeded.
-    unneeded_share: f64,
+    /// Of a million bytes of a frame that is copied as it is, so many may be unneeded.
+    unneeded_share: u64,
     /// By class.
     writers: [Option<PackWriter>; 2],
     index: IndexBuilder,
@@ -122,7 +122,7 @@ impl Copier<'_> {
         if live.is_empty() {
             return Ok(());
         }
-        if may_stay && unneeded as f64 <= bytes as f64 * self.unneeded_share {
+        if may_stay && unneeded <= part_of(bytes, self.unneeded_share) {
             return self.copy(pack, class, frame);
         }
         for (id, place, stays) in live {

@@ -8,10 +8,10 @@ use crate::repository::RepositoryError;
 use crate::store::{ReadError, WriteError};
 
 /// Room that unneeded objects may go on taking, in packs that hold others.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unused {
-    /// So many percent of the bytes of all packs.
-    Percent(f64),
+    /// So many parts in a million of the bytes of all packs.
+    Share(u64),
     /// So many bytes.
     Bytes(u64),
     /// Any: nothing is stored again only to save room.
@@ -20,7 +20,7 @@ pub enum Unused {
 
 impl Default for Unused {
     fn default() -> Self {
-        Self::Percent(5.0)
+        Self::Share(50_000)
     }
 }
 
@@ -38,7 +38,7 @@ pub enum Sessions {
 }
 
 /// How a prune goes about it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PruneOptions {
     /// What need not be cleared away.
     pub unused: Unused,

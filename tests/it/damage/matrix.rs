@@ -55,11 +55,10 @@ fn claim(pristine: &Path, file: &str, damage: Damage, depth: Depth) -> Claim {
         // generation.
         "forgotten" | "refs" | "gc" if damage == Damage::Delete => Claim::Nothing,
         // It is there for the room that it takes.
-        "reserve" if damage == Damage::Rename => Claim::Note,
-        "reserve" => Claim::Nothing,
         // It does not hold its number.
         "gc" if damage == Damage::Rename => Claim::Nothing,
-        "forgotten" if damage == Damage::Rename => Claim::Note,
+        "forgotten" | "reserve" if damage == Damage::Rename => Claim::Note,
+        "reserve" => Claim::Nothing,
         "forgotten" | "maintenance.lock" | "publication.lock" if !is_replaced => Claim::Nothing,
         // The last job leaves its snapshots behind; before it, there is a gap.
         "jobs" if damage == Damage::Delete && file.ends_with(&JOBS.to_string()) => Claim::Note,

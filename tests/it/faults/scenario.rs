@@ -350,7 +350,7 @@ pub(super) const FLAWED: &[Flawed] = &[
         },
         Fault::KillAfter,
         1,
-        "job 1 does not restore: ",
+        "missing_job",
     ),
 ];
 
