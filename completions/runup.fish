@@ -209,7 +209,7 @@ __runup_option check -l jobs -x -a '(__runup_value text)' -d 'How many threads r
 __runup_command repair porcelain 'Keep what is sound of a damaged repository, and tell what is lost' '' '--jobs'
 __runup_option repair -l read-data -d 'Read every byte first, to find damage that no check has found yet'
 __runup_option repair -l rewrite -d 'Write snapshots that lack something anew, without it, in new jobs'
-__runup_option repair -l drop-control -d 'Set damaged jobs aside too, and the newest generation and table of refs where these are damaged'
+__runup_option repair -l drop-control -d 'Give up jobs that are damaged or missing, and the newest generation and table of refs where these are damaged'
 __runup_option repair -s n -l dry-run -d 'Change nothing: tell what would be done'
 __runup_option repair -l jobs -x -a '(__runup_value text)' -d 'How many threads read packs'
 

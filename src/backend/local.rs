@@ -544,9 +544,15 @@ impl Backend for Local {
         // Bytes that no file system stores in less room.
         let mut noise = vec![0; RESERVE_BYTES];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        let mut file = self.create(session)?;
-        file.write(&noise)?;
-        file.publish(RESERVE).map(|_| ())
+        let write = || {
+            let mut file = self.create(session)?;
+            file.write(&noise)?;
+            file.publish(RESERVE)
+        };
+        match write() {
+            Err(error) if error.is_no_space() => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {

@@ -116,7 +116,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Gives up the room that is kept for a prune of a full disk; whether there was any.
     fn release_reserve(&self) -> Result<bool, BackendError>;
 
-    /// Takes that room again on behalf of a session, if it was given up.
+    /// Takes that room on behalf of a session, unless it is taken; that there is none is no error.
     fn restore_reserve(&self, session: &str) -> Result<(), BackendError>;
 
     /// Moves a damaged file to the directory of such files; its name there. Durable on return.

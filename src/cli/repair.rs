@@ -24,7 +24,8 @@ pub struct Repair {
     /// Write snapshots that lack something anew, without it, in new jobs
     #[arg(long)]
     rewrite: bool,
-    /// Set damaged jobs aside too, and the newest generation and table of refs where these are damaged
+    /// Give up jobs that are damaged or missing, and the newest generation and table of refs where these
+    /// are damaged
     #[arg(long)]
     drop_control: bool,
     /// Change nothing: tell what would be done
@@ -43,7 +44,7 @@ struct ActionRecord<'a> {
     message_type: &'static str,
     /// What: `indexed` (a pack that no index covered), `salvaged` (what is sound in a pack was copied
     /// to others), `left_out` (a pack that is gone is not named by indexes any more), `set_aside` (a
-    /// damaged file was moved), `rewritten` (a snapshot was written anew without what is lost),
+    /// damaged file was moved), `given_up` (a missing job counts as a pruned one), `rewritten` (a snapshot was written anew without what is lost),
     /// `published_again` (the newest snapshot of a project, behind rewritten ones), `not_rewritten` (the
     /// newest snapshot of a project cannot be read, so that an older one would pass for it).
     action: &'static str,
@@ -123,7 +124,8 @@ impl Command for Repair {
         cannot be written anew; where that is the newest of its project, forget it first. Snapshots
         that only a tag or pin leads to are not written anew.
 
-        With `--drop-control`, control files go to `lost` that nothing stands for:
+        With `--drop-control`, control files go to `lost` that nothing stands for, and jobs that are
+        missing are reported no longer:
 
         - A damaged job. Its number is not given again. Its snapshots are named by nothing then,
           and a prune would delete them: runup-check(1) counts them as `unnamed_snapshots`,
@@ -251,6 +253,7 @@ fn line(action: &Action, dry: bool) -> String {
             Some(to) => format!("{file}: moved to {to}"),
             None => format!("{file}: would be moved to lost"),
         },
+        Action::GivenUp { file } => format!("{file}: missing, {would}counted as pruned"),
         Action::Rewritten { project, from_job, job, left_out, .. } => format!(
             "{project}: job {from_job} {would}written anew as {}, without {}",
             at(job),
@@ -310,6 +313,10 @@ fn record(action: &Action) -> ActionRecord<'_> {
             record.action = "set_aside";
             record.file = Some(file.clone());
             record.to = to.iter().cloned().collect();
+        }
+        Action::GivenUp { file } => {
+            record.action = "given_up";
+            record.file = Some(file.clone());
         }
         Action::Rewritten { project, from_job, from, job, snapshot, left_out } => {
             record.action = "rewritten";

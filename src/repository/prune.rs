@@ -113,6 +113,22 @@ fn numbered(listed: &[Listed]) -> Vec<u64> {
     listed.iter().filter_map(|listed| parse_job_number(&listed.name)).collect()
 }
 
+impl Repository {
+    /// Publishes the newest generation once more, so that it counts the numbers of all jobs up to now: they
+    /// are not given again, and that one of them is missing is no loss any more. Durable on return.
+    ///
+    /// To be called by whoever holds the maintenance lock.
+    ///
+    /// # Errors
+    ///
+    /// The newest generation is damaged; the backend fails.
+    pub fn count_jobs(&self) -> Result<(), RepositoryError> {
+        let session = self.write_session()?;
+        let (_, newest) = self.newest_generation()?;
+        session.condemn(&newest.into_condemned()).map(|_| ())
+    }
+}
+
 impl WriteSession<'_> {
     /// Publishes the next generation, which condemns these; its number. Durable on return.
     ///

@@ -31,6 +31,15 @@ pub struct Generation {
     pub highest_job: u64,
 }
 
+impl Generation {
+    pub(super) fn into_condemned(self) -> Condemned {
+        Condemned {
+            packs: self.condemned_packs.into_iter().collect(),
+            loose: self.condemned_loose.into_iter().collect(),
+        }
+    }
+}
+
 /// A session that may store objects and publish one job, or one change of refs.
 #[derive(Debug)]
 pub struct WriteSession<'r> {
@@ -85,10 +94,7 @@ impl Repository {
     }
 
     fn obey(&self, generation: Generation) {
-        self.store.set_condemned(Condemned {
-            packs: generation.condemned_packs.into_iter().collect(),
-            loose: generation.condemned_loose.into_iter().collect(),
-        });
+        self.store.set_condemned(generation.into_condemned());
     }
 
     /// The generation that counts, and its number; 0 where there is none.

@@ -144,3 +144,19 @@ fn amounts_that_are_none_are_refused_and_a_cache_that_cannot_be_written_is_told(
     let ran = check(&sandbox, "2026-11-02T00:00:00Z", "--read-data").succeeds();
     assert!(ran.records().iter().any(|record| record["code"] == "not_remembered"));
 }
+
+#[test]
+fn lists_that_a_prune_left_behind_without_their_chunks_are_not_missed() {
+    let (pruned, other) = (sandbox(1), sandbox(1));
+    other.write("files/long", &noise(3_000_000, 1));
+    other.run("runup backup").succeeds();
+    for pack in packs(&other) {
+        let record = other.run(&format!("runup-verify-pack --json {}", pack.display())).succeeds();
+        if record.record()["class"] == "metadata" {
+            let name = pack.file_name().unwrap().to_str().unwrap();
+            pruned.write(&format!(".runup/packs/{name}"), &fs::read(&pack).unwrap());
+        }
+    }
+    let ran = pruned.run("runup check --read-data").succeeds();
+    assert!(ran.stdout().contains("no index covers it"), "{}", ran.stdout());
+}

@@ -284,8 +284,16 @@ fn control_files_are_set_aside_where_others_stand_for_them_or_on_request() {
     let jobs = kept.sandbox.run("runup snapshots --json").succeeds().records();
     let jobs: Vec<&Value> = jobs.iter().map(|record| &record["job"]).collect();
     assert_eq!(jobs, [1, 3]);
+    kept.sandbox.run("runup check").succeeds();
+    // One that is missing.
+    kept.backup();
+    fs::remove_file(kept.sandbox.path(".runup/jobs/00000003")).unwrap();
+    kept.sandbox.run("runup repair").exits(4);
+    let told = kept.sandbox.run("runup repair --drop-control").succeeds().stdout();
+    assert!(told.contains("jobs/00000003: missing, counted as pruned\n"), "{told}");
+    kept.sandbox.run("runup check").succeeds();
     // A generation, without which nothing can be stored.
-    kept.sandbox.write(".runup/gc/00000001", b"damaged");
+    kept.sandbox.write(".runup/gc/00000009", b"damaged");
     kept.sandbox.run("echo x | runup-hash-object -w --stdin").exits(4);
     kept.sandbox.run("runup repair").exits(4);
     kept.sandbox.run("runup repair --drop-control").succeeds();

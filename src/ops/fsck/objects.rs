@@ -52,7 +52,7 @@ impl<'a> Objects<'a> {
         Self { repository, findings, table, lost, sound_lists, unindexed: 0, lists: 0 }
     }
 
-    /// Proves every list, needed or not.
+    /// Proves every list that an index leads to, needed or not.
     pub(super) fn all_lists(&mut self) {
         let table = self.table;
         for (id, kind) in table.lists() {

@@ -50,6 +50,10 @@ impl Copy {
     fn is_list(&self) -> bool {
         self.flags & LIST != 0
     }
+
+    fn is_indexed_list(&self) -> bool {
+        self.flags & (LIST | UNINDEXED) == LIST
+    }
 }
 
 /// What is known of an object.
@@ -255,10 +259,11 @@ impl<'s> Table<'s> {
         Some(mark.fetch_or(claim as u8, Ordering::Relaxed) & claim as u8 == 0)
     }
 
-    /// Objects of which a copy that can be used is a list; one with two may come twice.
+    /// Objects of which a copy that can be used, and that an index leads to, is a list; one with two may
+    /// come twice. In a pack that a prune was about to delete there may be others, whose chunks are gone.
     pub(super) fn lists(&self) -> impl Iterator<Item = (Id, Kind)> {
         let indexed = self.marks.all().filter(|(_, place)| place.is_list);
-        let others = self.others.iter().filter(|copy| copy.is_usable() && copy.is_list());
+        let others = self.others.iter().filter(|copy| copy.is_usable() && copy.is_indexed_list());
         let indexed = indexed.map(|(id, place)| (id, place.kind));
         indexed.chain(others.map(|copy| (copy.id, copy.kind)))
     }
@@ -285,6 +290,7 @@ mod tests {
             Copy::unusable(id(2), Kind::Blob),
             Copy::new(id(3), Kind::Tree, false, true),
             Copy::new(id(4), Kind::Blob, false, true).delta(),
+            Copy::new(id(5), Kind::Blob, true, true),
         ];
         let mut table = Table::new(Marks::new(&segments), copies);
         assert!(table.has_base(&id(3), Kind::Tree));
@@ -299,6 +305,6 @@ mod tests {
         assert_eq!(table.look_up(&id(2), Kind::Blob), Presence::Lost);
         assert_eq!(table.look_up(&id(3), Kind::Tree), present(false, true, true));
         assert_eq!(table.look_up(&id(3), Kind::Blob), Presence::Missing);
-        assert_eq!(table.lists().collect::<Vec<_>>(), vec![(id(1), Kind::Blob)]);
+        assert_eq!(table.lists().collect::<Vec<_>>(), vec![(id(5), Kind::Blob)]);
     }
 }

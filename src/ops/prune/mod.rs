@@ -61,7 +61,7 @@ pub fn prune(
     let session = reserve.or_released(|| Ok(repository.write_session()?))?;
     let mut prune = Prune { repository, options, monitor, session, reserve };
     let outcome = prune.run(plan);
-    let restored = prune.reserve.restore(prune.session.id());
+    let restored = repository.backend().restore_reserve(prune.session.id());
     let report = outcome?;
     restored?;
     Ok(report)
@@ -98,14 +98,6 @@ impl Reserve<'_> {
                     false => Err(error),
                 }
             }
-            other => other,
-        }
-    }
-
-    /// Takes the room again; that there is still none is no error.
-    fn restore(&self, session: &str) -> Result<(), PruneError> {
-        match self.repository.backend().restore_reserve(session).map_err(PruneError::from) {
-            Err(error) if error.is_no_space() => Ok(()),
             other => other,
         }
     }

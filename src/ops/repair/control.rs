@@ -3,7 +3,8 @@
 //! Invariant: unless it is asked for, a control file is set aside only if a sound one with a higher
 //! number stands for it; and the number of a job is never free again.
 //!
-//! - A job has no substitute. Its snapshots may still be stored; they are named by nothing then.
+//! - A job has no substitute. Its snapshots may still be stored; they are named by nothing then. A
+//!   generation that counts its number comes first.
 //! - Of the tables of refs only the newest counts. Without it the one before counts again, which does
 //!   not know of the latest change.
 //! - Of the generations only the newest counts, and as long as that is damaged nothing can be stored.
@@ -28,12 +29,23 @@ pub(super) fn set_aside_all(
         finding.is_damage
             && matches!(finding.code, "damaged_control" | "damaged_refs" | "damaged_job")
     });
-    let files: Vec<&str> = damaged.filter_map(|finding| finding.file.as_deref()).collect();
-    if files.is_empty() {
+    let mut files: Vec<&str> = damaged.filter_map(|finding| finding.file.as_deref()).collect();
+    // As long as a generation cannot be read, none can be published.
+    files.sort_by_key(|file| file.starts_with("jobs/"));
+    let missing = found.findings.iter().filter(|finding| finding.code == "missing_job");
+    let missing: Vec<&str> = missing.filter_map(|finding| finding.file.as_deref()).collect();
+    if files.is_empty() && (missing.is_empty() || !options.drops_control) {
         return Ok(());
     }
     let Some(_lock) = repository.backend().try_lock_maintenance()? else {
         return Err(IndexPackError::Busy.into());
+    };
+    let mut are_counted = false;
+    let mut count = || -> Result<(), RepairError> {
+        if !std::mem::replace(&mut are_counted, true) && !options.is_dry_run {
+            repository.count_jobs()?;
+        }
+        Ok(())
     };
     for file in files {
         let Some((directory, name)) = file.split_once('/') else { continue };
@@ -51,10 +63,14 @@ pub(super) fn set_aside_all(
         if !may_go {
             continue;
         }
-        if directory == "jobs" && !options.is_dry_run {
-            keep_number(repository, name)?;
+        if directory == "jobs" {
+            count()?;
         }
         actions.push(set_aside(repository, options, file.to_owned())?);
+    }
+    if options.drops_control && !missing.is_empty() {
+        count()?;
+        actions.extend(missing.into_iter().map(|file| Action::GivenUp { file: file.to_owned() }));
     }
     Ok(())
 }
@@ -86,15 +102,4 @@ fn is_sound(repository: &Repository, directory: &str, number: u64) -> bool {
         "jobs" => repository.job(number).is_ok(),
         _ => control::decode::<serde_json::Value>(&bytes).is_ok(),
     }
-}
-
-/// Sees to it that the number of a job is not given again once its file has gone: numbers of forgotten
-/// jobs are not.
-fn keep_number(repository: &Repository, name: &str) -> Result<(), RepairError> {
-    let session = repository.backend().open_session()?;
-    let file = repository.backend().create(session.id())?;
-    // The projects of the job are not known, so no project is forgotten by this.
-    file.publish(&format!("forgotten/{name}/.lost"))?;
-    repository.backend().sync_all()?;
-    Ok(())
 }

@@ -70,6 +70,12 @@ pub enum Action {
         /// Its name in `lost`; `None` in a dry run.
         to: Option<String>,
     },
+    /// A job that is missing, or that and those after it, is a loss no longer: its number counts as one
+    /// of a job that a prune has removed.
+    GivenUp {
+        /// The file that is missing.
+        file: String,
+    },
     /// A snapshot was written anew, without what is lost.
     Rewritten {
         /// The project.
