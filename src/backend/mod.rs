@@ -14,6 +14,7 @@ pub use lost::LOST_DIRECTORY;
 pub use session::{LocalSession, SESSION_ID_DIGITS};
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use crate::base::time::FileTime;
 pub use crate::os::Mapped;
@@ -112,6 +113,11 @@ pub trait Backend: Debug + Send + Sync {
 
     /// Waits until every publication is over that has begun before.
     fn await_publications(&self) -> Result<(), BackendError>;
+
+    /// Lets others go on for a while: for loops that wait for them.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 
     /// Gives up the room that is kept for a prune of a full disk; whether there was any.
     fn release_reserve(&self) -> Result<bool, BackendError>;

@@ -19,6 +19,9 @@ use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::format::control;
 use crate::store::Condemned;
 
+/// How often generations are listed at most while others go.
+const LOOKS_MAX: usize = 16;
+
 /// What a generation's file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,11 +102,17 @@ impl Repository {
 
     /// The generation that counts, and its number; 0 where there is none.
     pub(super) fn newest_generation(&self) -> Result<(u64, Generation), RepositoryError> {
-        let listed = self.backend.list("gc")?;
-        let newest = listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max();
-        let newest = newest.unwrap_or(0);
-        let missing = || BackendError::Missing { name: self.backend.describe("gc") };
-        Ok((newest, self.generation(newest)?.ok_or_else(missing)?))
+        // A prune that does not wait for this session may remove one right after it was listed, as a
+        // newer one is there then.
+        for _ in 0..LOOKS_MAX {
+            let listed = self.backend.list("gc")?;
+            let newest = listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max();
+            let newest = newest.unwrap_or(0);
+            if let Some(generation) = self.generation(newest)? {
+                return Ok((newest, generation));
+            }
+        }
+        Err(BackendError::Missing { name: self.backend.describe("gc") }.into())
     }
 
     /// A generation by its number; `None` if there is none. 0 is the one that condemns nothing.

@@ -237,8 +237,17 @@ impl Store {
         file.write(&bytes)?;
         file.publish(&file_name)?;
         drop(bytes);
-        let mapped = self.backend.map(&file_name)?;
-        self.segments.add(Segment::new(Some(name), mapped, file_name)?);
+        self.begin_to_use(name, file_name)
+    }
+
+    /// Uses a segment that has just been published.
+    fn begin_to_use(&self, name: Id, file_name: String) -> Result<(), WriteError> {
+        match self.backend.map(&file_name) {
+            Ok(mapped) => self.segments.add(Segment::new(Some(name), mapped, file_name)?),
+            // It was merged into another one already.
+            Err(error) if error.is_missing() => self.segments.reload(&*self.backend)?,
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
@@ -259,9 +268,7 @@ impl Store {
         let name = Id::from_bytes(*hasher.finalize().as_bytes());
         let file_name = segment_file(&name);
         file.publish(&file_name)?;
-        let mapped = self.backend.map(&file_name)?;
-        self.segments.add(Segment::new(Some(name), mapped, file_name)?);
-        Ok(())
+        self.begin_to_use(name, file_name)
     }
 
     /// Merges segments while there are many of about one size, so that a look-up asks few.

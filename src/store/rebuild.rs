@@ -12,13 +12,14 @@ use crate::base::id::Id;
 use crate::format::index::IndexBuilder;
 
 impl Store {
-    /// Looks again at the segments, reading all of each; the files of those that are not sound,
-    /// which are not used any more.
+    /// Looks again at loose objects and at the segments, reading all of each segment; the files of
+    /// those that are not sound, which are not used any more.
     ///
     /// # Errors
     ///
-    /// They cannot be listed, or one is of a later version.
-    pub fn reload_sound_segments(&self) -> Result<Vec<String>, ReadError> {
+    /// They cannot be listed, or a segment is of a later version.
+    pub fn reload_sound(&self) -> Result<Vec<String>, ReadError> {
+        self.loose.reload(&*self.backend)?;
         self.segments.reload_sound(&*self.backend)
     }
 

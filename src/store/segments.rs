@@ -86,6 +86,9 @@ fn without_replaced(mut list: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
     list
 }
 
+/// How often segments are listed at most while others go.
+const LOOKS_MAX: usize = 16;
+
 /// All index segments, as of the last look.
 #[derive(Debug, Default)]
 pub struct Segments {
@@ -102,7 +105,19 @@ impl Segments {
 
     /// Looks again at which segments there are. Those made from footers stay.
     pub(super) fn reload(&self, backend: &dyn Backend) -> Result<(), ReadError> {
+        // What a segment said that has gone since it was listed, one says that came meanwhile.
+        for _ in 0..LOOKS_MAX {
+            if self.look(backend)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at which segments there are; whether all that were listed were still there.
+    fn look(&self, backend: &dyn Backend) -> Result<bool, ReadError> {
         let known = self.list();
+        let mut are_all_there = true;
         let mut list: Vec<Arc<Segment>> =
             known.iter().filter(|segment| segment.name.is_none()).cloned().collect();
         for listed in backend.list("index")? {
@@ -112,8 +127,14 @@ impl Segments {
                 continue;
             }
             let file = segment_file(&name);
-            // One that cannot be used is as if it were not there: its packs are read by footer.
-            let Ok(bytes) = backend.map(&file) else { continue };
+            let bytes = match backend.map(&file) {
+                Ok(bytes) => bytes,
+                // One that cannot be used is as if it were not there: its packs are read by footer.
+                Err(error) => {
+                    are_all_there &= !error.is_missing();
+                    continue;
+                }
+            };
             // A flipped bit must not pass for a later version.
             let is_later = matches!(Index::open(&bytes), Err(FormatError::Unsupported(_)))
                 && plain(&bytes) == *name.as_bytes();
@@ -124,7 +145,7 @@ impl Segments {
             }
         }
         self.set(without_replaced(list));
-        Ok(())
+        Ok(are_all_there)
     }
 
     /// As [`Self::reload`], and reads all of each segment; the files of those that are not sound,

@@ -138,7 +138,7 @@ impl Rebuild<'_, '_> {
     ) -> Result<(), IndexPackError> {
         let named = options.packs.as_deref();
         let backend = self.store.backend();
-        let unsound = self.store.reload_sound_segments()?;
+        let unsound = self.store.reload_sound()?;
         let covered = self.store.covered_packs();
         // A pack that can be seen need not be durable yet.
         backend.note_unsynced("packs");

@@ -84,7 +84,7 @@ impl<'p> Rescue<'p> {
 
     /// Looks at the index, and then at which packs there are: what the index names was there before.
     fn look(&mut self) -> Result<(), PruneError> {
-        if let Some(file) = self.store.reload_sound_segments()?.into_iter().next() {
+        if let Some(file) = self.store.reload_sound()?.into_iter().next() {
             return Err(PruneError::Index { file: self.store.backend().describe(&file) });
         }
         let listed = self.store.backend().list("packs")?.into_iter();

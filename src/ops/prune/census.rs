@@ -77,7 +77,7 @@ impl Census {
         // Packs come before the index, so that a pack which the index does not name had not been
         // published when it was listed.
         let packs = list_packs(store)?;
-        if let Some(file) = store.reload_sound_segments()?.into_iter().next() {
+        if let Some(file) = store.reload_sound()?.into_iter().next() {
             return Err(PruneError::Index { file: store.backend().describe(&file) });
         }
         let mut census = Self {

@@ -73,7 +73,7 @@ fn lock(backend: &dyn Backend) -> Result<Box<dyn std::fmt::Debug + Send>, PruneE
         if let Some(lock) = backend.try_lock_maintenance()? {
             return Ok(lock);
         }
-        std::thread::sleep(LOCK_PAUSE);
+        backend.pause(LOCK_PAUSE);
     }
     Err(PruneError::Busy)
 }
@@ -229,7 +229,7 @@ impl Prune<'_> {
                 return Err(PruneError::Cancelled);
             }
             report.waited = true;
-            std::thread::sleep(pause);
+            backend.pause(pause);
             pause = (pause * 2).min(PAUSE_MAX);
             standing = left;
         }

@@ -4,8 +4,9 @@
 
 use super::repository::{Repository, Violation};
 use super::session::View;
-use super::universe::{LISTS, Needs, Random, Set, base, bit, forms, lowest, members};
+use super::universe::{LISTS, Needs, Set, base, bit, forms, lowest, members};
 use super::{Flaw, Turn};
+use crate::random::Random;
 
 /// A restore, which holds a session so that prune respects even a job forgotten meanwhile.
 #[derive(Clone, Debug)]

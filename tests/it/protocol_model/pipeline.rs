@@ -8,9 +8,10 @@
 use super::repository::Repository;
 use super::session::{Batch, Progress, View, end_session};
 use super::universe::{
-    BLOBS, Needs, Random, SNAPSHOTS, Set, TREES, bit, closure, every, lowest, objects_of,
+    BLOBS, Needs, SNAPSHOTS, Set, TREES, bit, closure, every, lowest, objects_of,
 };
 use super::{Flaw, Turn};
+use crate::random::Random;
 
 #[derive(Clone, Debug)]
 enum At {

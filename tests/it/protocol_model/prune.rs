@@ -7,8 +7,9 @@ mod mark;
 mod wait;
 
 use super::repository::{Condemned, Repository, Violation};
-use super::universe::{Random, Set, bit, first, last, lowest, members};
+use super::universe::{Set, bit, first, last, lowest, members};
 use super::{Flaw, Turn};
+use crate::random::Random;
 use wait::list_sessions;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

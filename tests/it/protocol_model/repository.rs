@@ -8,7 +8,8 @@ mod refs;
 pub(super) use refs::Tabled;
 
 use super::Flaw;
-use super::universe::{Needs, Random, Set, bit, closure, first, members, objects_of};
+use super::universe::{Needs, Set, bit, closure, first, members, objects_of};
+use crate::random::Random;
 
 /// A promise that was broken.
 #[derive(Debug, PartialEq)]

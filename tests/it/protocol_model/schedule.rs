@@ -9,9 +9,10 @@ use super::pipeline::Pipeline;
 use super::prune::Prune;
 use super::repository::{Repository, Violation};
 use super::tagger::Tagger;
-use super::universe::{Random, bit};
+use super::universe::bit;
 use super::writer::Writer;
 use super::{Flaw, Turn};
+use crate::random::Random;
 
 #[derive(Clone, Debug)]
 enum Actor {

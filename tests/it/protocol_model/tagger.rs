@@ -6,8 +6,9 @@
 
 use super::repository::{Repository, Tabled};
 use super::session::View;
-use super::universe::{Random, Set, bit, closure, every, first, objects_of};
+use super::universe::{Set, bit, closure, every, first, objects_of};
 use super::{Flaw, Turn};
+use crate::random::Random;
 
 #[derive(Clone, Copy, Debug)]
 enum At {

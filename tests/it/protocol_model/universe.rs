@@ -4,6 +4,8 @@
 //! delta. Invariant: record `n` is the whole form of object `n`, and an object refers only to
 //! objects with smaller numbers, so ascending order is an order in which they can be stored.
 
+use crate::random::Random;
+
 /// A set of objects, or of records, or of slots of a directory: bit `n` stands for member `n`.
 pub(super) type Set = u64;
 
@@ -167,27 +169,7 @@ pub(super) fn last(records: Set) -> Set {
     members(records).last().map_or(0, bit)
 }
 
-/// The generator of all randomness in a schedule (splitmix64).
-#[derive(Clone, Debug)]
-pub(super) struct Random(pub(super) u64);
-
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Whether one chance in `of` came up.
-    pub(super) fn one_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
-    }
-
     pub(super) fn member(&mut self, set: Set) -> Option<usize> {
         let skip = self.below(u64::from(set.count_ones().max(1)));
         members(set).zip(0..).find(|&(_, at)| at == skip).map(|(member, _)| member)

@@ -6,9 +6,10 @@
 use super::repository::Repository;
 use super::session::{Batch, Progress, View};
 use super::universe::{
-    BLOBS, DATA_RECORDS, Needs, Random, SNAPSHOTS, Set, base, bit, forms, lowest, objects_of,
+    BLOBS, DATA_RECORDS, Needs, SNAPSHOTS, Set, base, bit, forms, lowest, objects_of,
 };
 use super::{Flaw, Turn};
+use crate::random::Random;
 
 #[derive(Clone, Debug)]
 enum At {

@@ -4,10 +4,9 @@
 
 use super::super::Flaw;
 use super::super::repository::{Condemned, Repository, Violation, mostly_dead};
-use super::super::universe::{
-    Needs, Random, Set, bit, closure, every, forms, lowest, members, objects_of,
-};
+use super::super::universe::{Needs, Set, bit, closure, every, forms, lowest, members, objects_of};
 use super::Prune;
+use crate::random::Random;
 
 impl Prune {
     /// Chooses what to condemn, and what to store again first because it is still needed.

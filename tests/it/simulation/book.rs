@@ -1,0 +1,110 @@
+//! What was promised so far, and whether it holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use runup::base::id::Id;
+use runup::base::kind::Kind;
+use runup::format::config::Config;
+use runup::ops::closure::{Reached, Walk};
+use runup::repository::Repository;
+use runup::store::ReadError;
+
+use super::backend::{Machine, Simulated};
+
+/// What was told to users.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// The snapshot of each job that was told to be published.
+    pub(super) jobs: BTreeMap<u64, Id>,
+    /// Jobs that somebody has begun to forget.
+    pub(super) may_be_forgotten: BTreeSet<u64>,
+    /// What each ref may be.
+    pub(super) refs: BTreeMap<String, Vec<Option<Id>>>,
+    /// What was broken.
+    pub(super) broken: Option<String>,
+}
+
+impl Book {
+    pub(super) fn acknowledge(&mut self, job: u64, snapshot: Id) {
+        if self.jobs.insert(job, snapshot).is_some() {
+            self.broken = Some(format!("the number of job {job} was given twice"));
+        }
+    }
+
+    pub(super) fn breaks(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+}
+
+/// Opens the repository as a program of this process does, or as somebody who only looks.
+pub(super) fn open(machine: &Machine, config: &Config, process: Option<usize>) -> Repository {
+    let backend = Simulated::new(machine, process);
+    Repository::with_backend(Arc::new(backend), config.clone(), "a disk in memory".to_owned())
+        .unwrap_or_else(|error| panic!("the repository cannot be opened: {error:?}"))
+}
+
+/// Copies in packs that were read before. Packs do not change.
+pub(super) type Proved = HashSet<(Id, Id, u64)>;
+
+/// Reads everything that an object leads to, but for copies that are proved.
+pub(super) fn read_all(
+    repository: &Repository,
+    (id, kind): (Id, Kind),
+    proved: &mut Proved,
+) -> Result<(), ReadError> {
+    let store = repository.store();
+    let mut walk = Walk::new(store);
+    walk.run(&Reached { id, kind, path: None }, &mut |reached| {
+        let Reached { id, kind, .. } = *reached;
+        let found = store.find_anywhere(&id)?.ok_or(ReadError::Missing { id, kind })?;
+        let copy = found.pack.map(|found| (id, found.pack.name, found.place.frame.offset));
+        let is_proved = copy.is_some_and(|copy| proved.contains(&copy));
+        let is_there = |pack: Id| repository.backend().length(&format!("packs/{pack}.pack"));
+        if !is_proved || copy.is_some_and(|(_, pack, _)| !matches!(is_there(pack), Ok(Some(_)))) {
+            store.load(&id, kind)?;
+            proved.extend(copy);
+        }
+        Ok::<_, ReadError>(Some(found))
+    })
+}
+
+/// Asserts that everything stands that was promised.
+pub(super) fn check(
+    machine: &Machine,
+    config: &Config,
+    book: &Book,
+    proved: &mut Proved,
+) -> Result<(), String> {
+    let repository = open(machine, config, None);
+    let numbers = repository.job_numbers().map_err(|error| format!("{error:?}"))?;
+    let promised = book.jobs.keys().filter(|job| !book.may_be_forgotten.contains(job));
+    for job in promised.clone() {
+        if numbers.binary_search(job).is_err() {
+            return Err(format!("job {job} is gone"));
+        }
+    }
+    for number in numbers {
+        let job = repository.job(number).map_err(|error| format!("job {number}: {error:?}"))?;
+        let Some(job) = job else { continue };
+        if !book.may_be_forgotten.contains(&number) && job.live().next().is_none() {
+            return Err(format!("job {number} is forgotten by itself"));
+        }
+        for id in job.standing() {
+            read_all(&repository, (*id, Kind::Snapshot), proved)
+                .map_err(|error| format!("job {number} cannot be read: {error:?}"))?;
+        }
+    }
+    let refs = repository.ref_table().map_err(|error| format!("refs: {error:?}"))?.refs;
+    for (name, allowed) in &book.refs {
+        let found = refs.get(name).map(|target| target.id);
+        if !allowed.contains(&found) {
+            return Err(format!("{name} is {found:?}, and not one of {allowed:?}"));
+        }
+    }
+    for (name, target) in &refs {
+        read_all(&repository, (target.id, target.kind), proved)
+            .map_err(|error| format!("{name} cannot be read: {error:?}"))?;
+    }
+    Ok(())
+}
