@@ -202,6 +202,37 @@ fn forget_needs_room_and_loses_nothing_without() {
 }
 
 #[test]
+fn prune_works_on_a_full_disk() {
+    privately("disk full, prune", |folder| {
+        let ground = Ground::new(folder);
+        ground.run(&ground.repository, "exec runup backup").exits(&[0]).unwrap();
+        ground.run(&ground.repository, "exec runup forget app --job 1").exits(&[0]).unwrap();
+        let now = look_at(&ground.sandbox.path("src"));
+        let prune = "exec runup prune --max-unused 0% --json";
+        let mut rooms = Vec::new();
+        for left in Left::spread(60, 12) {
+            let when = format!("prune with {left:?}");
+            let (tmpfs, repository) = ground.limited(left);
+            rooms.push(had_room(ground.run(&repository, prune), &when));
+            // The room that it needs is kept for it; what is kept are bytes, in one file.
+            assert!(matches!(left, Left::Inodes(_)) || rooms.ends_with(&[true]), "{when}");
+            ground.restores(&repository, "", &now, &when);
+            ground.is_sound(&repository, &when);
+            tmpfs.remount(PLENTY);
+            let again = ground.run(&repository, prune);
+            again.exits(&[0]).unwrap_or_else(|why| panic!("{when}, with room again: {why}"));
+            ground.restores(&repository, "", &now, &when);
+            ground.is_sound(&repository, &when);
+            assert!(
+                repository.join("reserve").exists(),
+                "{when}: nothing is kept for the next one"
+            );
+        }
+        tell("prune", &rooms);
+    });
+}
+
+#[test]
 fn restore_needs_room_and_leaves_no_half_file_without() {
     privately("disk full, restore", |folder| {
         let ground = Ground::new(folder);

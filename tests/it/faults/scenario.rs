@@ -208,6 +208,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ..USUAL
     },
     Scenario {
+        name: "repair",
+        prepare: |prepared, stage| {
+            small_backups(prepared, stage);
+            // What is sound in the one pack is copied, the others are found again.
+            prepared.run(
+                stage,
+                "for pack in $RUNUP_REPOSITORY/packs/*; do truncate -s -8 $pack; break; done
+                rm $RUNUP_REPOSITORY/index/*",
+            );
+        },
+        command: "exec runup repair --json",
+        is_done: is_sound,
+        is_sound_before: false,
+        ..USUAL
+    },
+    Scenario {
         name: "pack-objects",
         prepare: |prepared, stage| {
             small_backups(prepared, stage);

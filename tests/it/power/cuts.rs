@@ -1,4 +1,4 @@
-//! Cuts at a moment of a backup or a forget.
+//! Cuts at a moment of a backup, a forget or a prune.
 //!
 //! Invariant: all that outlives a cut is what the file system had written by then, and what the
 //! programs keep elsewhere.
@@ -54,6 +54,8 @@ impl<'a> Series<'a> {
         self.back_up(&repository);
         self.history.change();
         self.back_up(&repository);
+        self.history.run(&repository, "exec runup forget app --job 1").unwrap();
+        self.acknowledged.forgotten.insert(1);
         for number in first..first + cuts {
             // What nobody flushes shows that the power was cut.
             let canary = at.join(format!("canary-{number}"));
@@ -94,8 +96,10 @@ impl<'a> Series<'a> {
         let forgotten = &self.acknowledged.forgotten;
         let oldest = self.acknowledged.jobs.keys().find(|job| !forgotten.contains(job)).copied();
         let oldest = oldest.filter(|_| number % 4 == 3);
+        let prunes = number % 4 == 2;
         let (script, span) = match oldest {
             Some(job) => (format!("exec runup forget app --job {job} --json"), self.usual / 3),
+            None if prunes => ("exec runup prune --max-unused 0% --json".to_owned(), self.usual),
             None => ("exec runup backup --json".to_owned(), self.usual * 5 / 4),
         };
         let running = self.history.start(repository, &script);
@@ -115,6 +119,8 @@ impl<'a> Series<'a> {
                 ("forgets told as done", None)
             }
             (Some(job), false) => ("forgets cut", Some(job)),
+            (None, true) if prunes => ("prunes told as done", None),
+            (None, false) if prunes => ("prunes cut", None),
             (None, true) => {
                 let job = job(&ended).unwrap();
                 self.acknowledged.jobs.insert(job, self.history.source());

@@ -92,7 +92,7 @@ pub(super) fn try_states(kind: Kind, folder: &Path, wanted: usize) -> String {
     });
     format!(
         "{wanted} states survived, {with_repository} of them with a repository that was told of; \
-         {writes} writes and {flushes} flushes of {backups} backups and their forgets"
+         {writes} writes and {flushes} flushes of {backups} backups, their forgets and prunes"
     )
 }
 
@@ -124,6 +124,10 @@ fn write(
             history.run(&repository, &script).unwrap();
             acknowledged.forgotten.insert(oldest);
             disk.tell(Told::Jobs(acknowledged.clone()));
+        }
+        if number % 4 == 0 {
+            // It changes nothing of what was told.
+            history.run(&repository, "exec runup prune --max-unused 0% --json").unwrap();
         }
     }
     mounted.unmount().unwrap();
