@@ -10,3 +10,4 @@ mod sizes;
 mod snapshots;
 mod states;
 mod trees;
+mod wall;

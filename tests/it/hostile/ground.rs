@@ -22,6 +22,8 @@ use runup::store::{InsertOptions, Inserter, Worker, WriteError};
 use runup::target::{Overwrite, TargetRoot};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
+use super::wall::within;
+
 pub(super) const CANARY: &[u8] = b"alive";
 
 /// A target full of traps, a canary beside it, and a repository.
@@ -76,6 +78,13 @@ impl Outcome {
 
     pub(super) fn codes(&self) -> Vec<&'static str> {
         self.problems.iter().map(|problem| problem.code).collect()
+    }
+
+    /// What does not depend on which worker comes first.
+    fn summary(&self) -> (std::mem::Discriminant<End>, Vec<&'static str>) {
+        let mut codes = self.codes();
+        codes.sort_unstable();
+        (std::mem::discriminant(&self.end), codes)
     }
 }
 
@@ -219,19 +228,27 @@ impl Ground {
         }
     }
 
-    /// Plants the traps, takes the tree there every way, and asserts that the canary lives.
+    /// Plants the traps, takes the tree there every way, and asserts that the canary lives; and that
+    /// all is the same where the kernel lets nothing be made or removed but below the target, so that
+    /// nothing was for a moment.
     pub(super) fn attack(&self, root: &RootRecord, mut judge: impl FnMut(Way, &Outcome)) {
         for way in WAYS {
-            self.plant();
-            let before = look(self.folder.path(), &["target", "repository"]);
-            let outcome = self.send(root, way);
-            assert_eq!(
-                look(self.folder.path(), &["target", "repository"]),
-                before,
-                "{way:?}: {outcome:?}"
-            );
-            self.assert_no_temporary_name();
-            judge(way, &outcome);
+            let mut attack = |send: &dyn Fn() -> Outcome| {
+                self.plant();
+                let before = look(self.folder.path(), &["target", "repository"]);
+                let outcome = send();
+                assert_eq!(
+                    look(self.folder.path(), &["target", "repository"]),
+                    before,
+                    "{way:?}: {outcome:?}"
+                );
+                self.assert_no_temporary_name();
+                judge(way, &outcome);
+                outcome
+            };
+            let free = attack(&|| self.send(root, way));
+            let walled = attack(&|| within(&self.target(), || self.send(root, way)));
+            assert_eq!(free.summary(), walled.summary(), "{way:?}: {free:?}, {walled:?}");
         }
     }
 
