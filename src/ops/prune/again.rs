@@ -48,18 +48,60 @@ pub(super) fn mark_again(
     rescue.run()
 }
 
-/// Takes off the list what packs need that stay, though they were not looked at before.
+/// Takes off the list what packs and loose objects need that stay, though they were not looked at
+/// before.
 pub(super) fn keep(
     packs: BTreeSet<Id>,
+    loose: &BTreeSet<Id>,
     store: &Store,
     condemned: &mut Condemned,
 ) -> Result<(), PruneError> {
-    if packs.is_empty() {
+    if packs.is_empty() && loose.is_empty() {
         return Ok(());
     }
     let mut rescue = Rescue::new(store, condemned)?;
     rescue.packs.extend(packs);
+    rescue.loose.extend(loose);
     rescue.run()
+}
+
+/// These packs, each after all of them that refer to it: so whatever is left of them, when not all are
+/// deleted, is complete. Those that refer to each other are left out.
+pub(super) fn in_order(packs: &BTreeSet<Id>, store: &Store) -> Result<Vec<Id>, PruneError> {
+    let mut others = Condemned { packs: packs.clone(), ..Condemned::default() };
+    let mut rescue = Rescue::new(store, &mut others)?;
+    let mut referrers: BTreeMap<Id, usize> = packs.iter().map(|name| (*name, 0)).collect();
+    let mut references = BTreeMap::new();
+    for name in packs {
+        rescue.condemned.packs.remove(name);
+        let referred = match rescue.pack(name) {
+            Ok(()) => std::mem::take(&mut rescue.packs),
+            // What it refers to cannot be told.
+            Err(PruneError::Needed(_)) => {
+                packs.iter().filter(|other| *other != name).copied().collect()
+            }
+            Err(error) => return Err(error),
+        };
+        rescue.packs.clear();
+        rescue.condemned.packs.extend(referred.iter().chain([name]));
+        for other in &referred {
+            referrers.entry(*other).and_modify(|count| *count += 1);
+        }
+        references.insert(*name, referred);
+    }
+    let is_free = |(_, count): &(&Id, &usize)| **count == 0;
+    let mut free: Vec<Id> = referrers.iter().filter(is_free).map(|(name, _)| *name).collect();
+    let mut order = Vec::new();
+    while let Some(name) = free.pop() {
+        order.push(name);
+        for other in references.get(&name).into_iter().flatten() {
+            if let Some(count) = referrers.get_mut(other) {
+                *count -= 1;
+                free.extend((*count == 0).then_some(*other));
+            }
+        }
+    }
+    Ok(order)
 }
 
 /// Follows what is needed through what was condemned.

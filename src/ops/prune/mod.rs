@@ -179,7 +179,7 @@ impl Prune<'_> {
                 report.repacked_bytes = bytes;
                 report.damaged_packs = damaged.iter().copied().collect();
                 // What they hold unneeded may refer to what is to go.
-                again::keep(damaged, store, condemned)?;
+                again::keep(damaged, &BTreeSet::new(), store, condemned)?;
                 Ok(packs)
             }
             Err(error) if error.is_no_space() => {
@@ -189,7 +189,7 @@ impl Prune<'_> {
                 ));
                 let kept: BTreeSet<_> = choice.repacked.iter().copied().collect();
                 condemned.packs.retain(|pack| !kept.contains(pack));
-                again::keep(kept, store, condemned)?;
+                again::keep(kept, &BTreeSet::new(), store, condemned)?;
                 Ok(BTreeSet::new())
             }
             Err(error) => Err(error),

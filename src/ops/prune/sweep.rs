@@ -51,8 +51,19 @@ impl Prune<'_> {
             other => other.map(|()| true)?,
         };
         if !is_left_out {
-            let first = self.unread(census, condemned)?;
-            self.delete(&first, report)?;
+            // If this is cut short, the index names what is gone until the next prune: nothing that is
+            // left may refer to that.
+            let unread = match self.unread(census, condemned) {
+                // Something that is to go is incomplete already, so who refers to what cannot be told.
+                Err(PruneError::Needed(_)) => Vec::new(),
+                other => other?,
+            };
+            for name in unread {
+                let packs = BTreeSet::from([name]);
+                self.delete(&Condemned { packs, ..Condemned::default() }, report)?;
+                self.repository.backend().note_unsynced("packs");
+                self.repository.backend().sync("packs")?;
+            }
             leave_out()?;
         }
         self.delete(condemned, report)?;
@@ -65,14 +76,16 @@ impl Prune<'_> {
     }
 
     /// Condemned packs that no reader of anything that stays can meet, whichever copies it meets: they
-    /// hold nothing that is needed, nor do those refer to it that do.
-    fn unread(&self, census: &Census, condemned: &Condemned) -> Result<Condemned, PruneError> {
+    /// hold nothing that is needed, nor do those refer to it that do. Each comes after those that refer
+    /// to it.
+    fn unread(&self, census: &Census, condemned: &Condemned) -> Result<Vec<Id>, PruneError> {
         let is_read = |name: &Id| census.packs.get(name).is_none_or(|pack| pack.holds_needed);
         let (read, unread): (BTreeSet<Id>, BTreeSet<Id>) =
             condemned.packs.iter().partition(|name| is_read(name));
         let mut unread = Condemned { packs: unread, ..Condemned::default() };
-        again::keep(read, self.repository.store(), &mut unread)?;
-        Ok(unread)
+        let store = self.repository.store();
+        again::keep(read, &condemned.loose, store, &mut unread)?;
+        again::in_order(&unread.packs, store)
     }
 
     /// Packs that the index names and that are not there.

@@ -36,6 +36,7 @@ enum At {
     SyncAll,
     Tidy,
     DeleteFirst,
+    SyncFirst,
     Rewrite,
     SyncRewritten,
     Unindex,
@@ -318,11 +319,15 @@ impl Prune {
     fn delete(&mut self, repository: &mut Repository) -> At {
         match self.at {
             At::DeleteFirst => {
-                if let Some(pack) = lowest(self.unread(repository) & repository.packs.now) {
+                if let Some(pack) = self.unread_and_referred_to_by_none(repository) {
                     repository.packs.remove(pack);
-                    return At::DeleteFirst;
+                    return At::SyncFirst;
                 }
                 At::Rewrite
+            }
+            At::SyncFirst => {
+                repository.packs.sync();
+                At::DeleteFirst
             }
             At::Delete => {
                 if let Some(pack) = lowest(self.condemned.packs & repository.packs.now) {

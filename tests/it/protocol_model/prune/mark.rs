@@ -55,13 +55,29 @@ impl Prune {
             return condemned;
         }
         let named = repository.covered(self.segments) & (repository.packs.now | condemned);
-        let found = repository.records_in(named) | repository.loose.now;
-        let kept = repository.records_in(named & !condemned);
+        let loose = repository.loose.now;
+        let found = repository.records_in(named) | loose;
+        let kept = repository.records_in(named & !condemned) | loose;
         let roots = self.roots | objects_of(kept);
         let Ok(met) = closure(roots, found, every) else { return 0 };
         members(condemned)
             .filter(|&pack| repository.records[pack] & met.records == 0)
             .fold(0, |set, pack| set | bit(pack))
+    }
+
+    /// One of these packs that may be deleted now: no other one refers to it, which would be incomplete
+    /// if the prune were killed then.
+    pub(super) fn unread_and_referred_to_by_none(&self, repository: &Repository) -> Option<usize> {
+        let unread = self.unread(repository) & repository.packs.now;
+        if repository.flaw == Flaw::FullDeletesAll {
+            return lowest(unread);
+        }
+        let condemned = self.condemned.packs & repository.packs.now;
+        members(unread).find(|&pack| {
+            let others = Needs::of(repository.records_in(condemned & !bit(pack)));
+            let own = repository.records[pack];
+            others.objects & objects_of(own) == 0 && others.bases & own == 0
+        })
     }
 
     /// Takes off the condemned list what jobs refer to, and what all that is kept refers to.
