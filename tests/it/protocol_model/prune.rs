@@ -90,7 +90,7 @@ impl Prune {
             fences: random.one_in(2),
             releases: random.one_in(2),
             repacks: random.one_in(2),
-            dies: random.one_in(8),
+            dies: random.one_in(3),
             full: random.one_in(4),
             choose: if random.one_in(2) { first } else { last },
             then: At::Sessions,
