@@ -74,7 +74,7 @@ fn first_broken(count: u64, flaw: Flaw) -> (Option<String>, usize) {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let broken = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().filter_map(|thread| thread.join().unwrap()).next()
+        threads.into_iter().find_map(|thread| thread.join().unwrap())
     });
     (broken, operations.into_inner())
 }

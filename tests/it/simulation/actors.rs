@@ -60,11 +60,23 @@ pub(super) enum Role {
 fn is_fence(error: &RepositoryError) -> bool {
     let write = match error {
         RepositoryError::Fenced => return true,
-        RepositoryError::Backend(error) => error,
-        RepositoryError::Write(WriteError::Backend(error)) => error,
+        RepositoryError::Backend(error) | RepositoryError::Write(WriteError::Backend(error)) => {
+            error
+        }
         _ => return false,
     };
     matches!(write, BackendError::Fenced | BackendError::SessionEnded)
+}
+
+fn labels() -> SnapshotLabels {
+    SnapshotLabels {
+        project: "app".to_owned(),
+        time: "2026-01-02T03:04:05+00:00".to_owned(),
+        host: "here".to_owned(),
+        user: "me".to_owned(),
+        description: None,
+        tags: Vec::new(),
+    }
 }
 
 impl Hands<'_> {
@@ -101,17 +113,6 @@ impl Hands<'_> {
         jobs.get(at).copied()
     }
 
-    fn labels(&self) -> SnapshotLabels {
-        SnapshotLabels {
-            project: "app".to_owned(),
-            time: "2026-01-02T03:04:05+00:00".to_owned(),
-            host: "here".to_owned(),
-            user: "me".to_owned(),
-            description: None,
-            tags: Vec::new(),
-        }
-    }
-
     fn back_up(&mut self, into_packs: bool) -> Result<(), String> {
         let repository = self.open();
         match self.publish(&repository, into_packs) {
@@ -129,7 +130,7 @@ impl Hands<'_> {
     ) -> Result<(u64, Id), RepositoryError> {
         let session = repository.write_session()?;
         let parent = repository.parent_of_next("app")?;
-        let labels = self.labels();
+        let labels = labels();
         let options = InsertOptions::new(1, self.config.compression());
         let inserter = Inserter::new(repository.store(), session.id(), options);
         let mut store = |sink: &mut dyn ObjectSink| -> Result<Id, WriteError> {
@@ -168,8 +169,8 @@ impl Hands<'_> {
         let stored = self.store_tree(&first);
         let mut second = self.open();
         second.lean_on(session.id());
-        let written = stored
-            .and_then(|root| write_snapshot(&second, RootRecord::of_tree(root), &self.labels()));
+        let written =
+            stored.and_then(|root| write_snapshot(&second, RootRecord::of_tree(root), &labels()));
         match written {
             Ok(written) => self.book().acknowledge(written.job, written.id),
             Err(error) if is_fence(&error) => {}
@@ -182,7 +183,7 @@ impl Hands<'_> {
         let (first, second) = (self.open(), self.open());
         let written = self
             .store_tree(&first)
-            .and_then(|root| write_snapshot(&second, RootRecord::of_tree(root), &self.labels()));
+            .and_then(|root| write_snapshot(&second, RootRecord::of_tree(root), &labels()));
         match written {
             Ok(written) => self.book().acknowledge(written.job, written.id),
             // A prune may come between the two.
@@ -309,9 +310,11 @@ impl Hands<'_> {
 const FILES: usize = 6;
 const VERSIONS: usize = 4;
 
-/// The versions of a file, which resemble each other, and their ids.
+/// Versions of one file, which resemble each other, and their ids.
+type Versions = Vec<(Vec<u8>, Id)>;
+
 fn versions(file: usize) -> &'static [(Vec<u8>, Id)] {
-    static FILES_MADE: [OnceLock<Vec<(Vec<u8>, Id)>>; FILES] = [const { OnceLock::new() }; FILES];
+    static FILES_MADE: [OnceLock<Versions>; FILES] = [const { OnceLock::new() }; FILES];
     FILES_MADE[file].get_or_init(|| {
         let length = if is_long(file) { PIECE_BYTES + 200_000 } else { 6000 };
         let version = |number: usize| {

@@ -73,7 +73,7 @@ impl<'s> Schedule<'s> {
     }
 
     fn play(&mut self, scope: &'s Scope<'s, '_>) -> Result<(), String> {
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             self.spawn(scope, Role::Backup);
             self.finish(5000)?;
         }
