@@ -24,7 +24,7 @@ pub fn check(json: &[u8]) -> bool {
 fn is_control(bytes: &[u8]) -> bool {
     assert!(checked(bytes).is_ok());
     let _any = is_record::<Value>(bytes);
-    is_record::<JobRecord>(bytes) | is_record::<Generation>(bytes) | is_table(bytes)
+    is_record::<JobRecord>(bytes) | is_generation(bytes) | is_table(bytes)
 }
 
 /// Whether this is a record of this shape; then there is no other file of it.
@@ -32,6 +32,13 @@ fn is_record<T: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) 
     let Ok(record) = decode::<T>(bytes) else { return false };
     assert_eq!(encode(&record), bytes, "a second encoding of {record:?}");
     true
+}
+
+fn is_generation(bytes: &[u8]) -> bool {
+    let Ok(Generation { number, .. }) = decode::<Generation>(bytes) else { return false };
+    assert!(Generation::decode(bytes, number.wrapping_add(1)).is_err(), "under any number");
+    assert!(Generation::decode(bytes, number).is_ok());
+    is_record::<Generation>(bytes)
 }
 
 fn is_table(bytes: &[u8]) -> bool {

@@ -204,6 +204,7 @@ fn of_repository(error: &RepositoryError) -> (Exit, &'static str) {
         RepositoryError::Backend(error) => of_backend(error),
         RepositoryError::Read(error) => of_read(error),
         RepositoryError::Write(error) => of_write(error),
+        RepositoryError::LostRefs { .. } => (Exit::Damaged, "missing_refs"),
         RepositoryError::Control { .. } => (Exit::Damaged, "damaged_file"),
         RepositoryError::Snapshot { .. } => (Exit::Damaged, "damaged_object"),
         RepositoryError::Invalid { .. } => (Exit::Usage, "bad_snapshot"),

@@ -44,8 +44,9 @@ struct ActionRecord<'a> {
     message_type: &'static str,
     /// What: `indexed` (a pack that no index covered), `salvaged` (what is sound in a pack was copied
     /// to others), `left_out` (a pack that is gone is not named by indexes any more), `set_aside` (a
-    /// damaged file was moved), `given_up` (a missing job counts as a pruned one), `rewritten` (a snapshot was written anew without what is lost),
-    /// `published_again` (the newest snapshot of a project, behind rewritten ones), `not_rewritten` (the
+    /// damaged file was moved), `given_up` (a missing job counts as a pruned one; a missing generation or table of
+    /// refs is replaced by the one before), `rewritten` (a snapshot was written anew without what is
+    /// lost), `published_again` (the newest snapshot of a project, behind rewritten ones), `not_rewritten` (the
     /// newest snapshot of a project cannot be read, so that an older one would pass for it).
     action: &'static str,
     /// The file that it is about.
@@ -124,15 +125,16 @@ impl Command for Repair {
         cannot be written anew; where that is the newest of its project, forget it first. Snapshots
         that only a tag or pin leads to are not written anew.
 
-        With `--drop-control`, control files go to `lost` that nothing stands for, and jobs that are
+        With `--drop-control`, control files go to `lost` that nothing stands for, and those that are
         missing are reported no longer:
 
-        - A damaged job. Its number is not given again. Its snapshots are named by nothing then,
+        - A job. Its number is not given again. Its snapshots are named by nothing then,
           and a prune would delete them: runup-check(1) counts them as `unnamed_snapshots`,
           `runup-cat-object --batch-all-objects` lists them, and runup-update-ref(1) can pin them
           before.
         - The newest table of refs. The one before counts again, without the latest change of tags
-          and pins; or none, where there is no other.
+          and pins; or none, where there is no other. Until then nothing is pruned, and no tag or pin
+          is changed.
         - The newest generation, which stops every backup while it is damaged. What it condemned is
           not condemned any more.
 
@@ -253,7 +255,10 @@ fn line(action: &Action, dry: bool) -> String {
             Some(to) => format!("{file}: moved to {to}"),
             None => format!("{file}: would be moved to lost"),
         },
-        Action::GivenUp { file } => format!("{file}: missing, {would}counted as pruned"),
+        Action::GivenUp { file } => match file.starts_with("jobs/") {
+            true => format!("{file}: missing, {would}counted as pruned"),
+            false => format!("{file}: missing, {would}replaced by the one before"),
+        },
         Action::Rewritten { project, from_job, job, left_out, .. } => format!(
             "{project}: job {from_job} {would}written anew as {}, without {}",
             at(job),

@@ -104,6 +104,12 @@ pub enum RepositoryError {
         /// What is wrong with it.
         what: String,
     },
+    /// The newest table of refs is gone: what it lists could be lost if it were gone on without.
+    #[error("{name}, the newest table of refs, is missing; `runup repair` tells what can be done")]
+    LostRefs {
+        /// The file.
+        name: String,
+    },
     /// A table of refs would be longer than a control file may be.
     #[error("too many refs: delete some that are not needed")]
     TooManyRefs,

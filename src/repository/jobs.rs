@@ -21,10 +21,15 @@ use crate::store::{ReadError, Store};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRecord {
+    /// The number of the newest generation when the job was published; 0 where there was none. That it is
+    /// gone later is known by this.
+    pub generation: u64,
     /// The number of the job, so that a file under another job's name is known as damage.
     pub job: u64,
     /// The snapshot of each project that was backed up.
     pub projects: BTreeMap<String, Id>,
+    /// The number of the newest table of refs, like `generation`.
+    pub refs: u64,
 }
 
 /// A published job.
@@ -39,6 +44,10 @@ pub struct Job {
     /// Those of them that a prune has seen: their content may be gone, and they are forgotten for
     /// good.
     pub pruned: BTreeSet<String>,
+    /// The number of the newest generation when it was published, or 0.
+    pub generation: u64,
+    /// The number of the newest table of refs when it was published, or 0.
+    pub refs: u64,
 }
 
 impl Job {
@@ -78,6 +87,16 @@ pub fn parse_job_number(name: &str) -> Option<u64> {
 }
 
 impl Repository {
+    /// The highest number that the name of a file in a directory gives; 0 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The backend fails.
+    pub fn highest_in(&self, directory: &str) -> Result<u64, RepositoryError> {
+        let listed = self.backend.list(directory)?;
+        Ok(listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max().unwrap_or(0))
+    }
+
     /// Numbers of all jobs, ascending, wholly forgotten ones included.
     ///
     /// # Errors
@@ -117,7 +136,8 @@ impl Repository {
             let source = DecodeError { what: "it is the file of another job", offset: 0 };
             return Err(RepositoryError::Control { file: self.backend.describe(&name), source });
         }
-        Ok(Some(Job { number, projects: record.projects, forgotten, pruned }))
+        let JobRecord { generation, job: _, projects, refs } = record;
+        Ok(Some(Job { number, projects, forgotten, pruned, generation, refs }))
     }
 
     /// All jobs, ascending. One whose file is damaged is handed to `damaged` instead.
@@ -156,6 +176,19 @@ impl Repository {
             }
         }
         Ok(None)
+    }
+
+    /// The number of the newest table of refs that the newest job knows of which can be read; 0 if none does.
+    pub(super) fn refs_of_newest_job(&self) -> Result<u64, RepositoryError> {
+        for number in self.job_numbers()?.into_iter().rev() {
+            match self.job(number) {
+                Ok(Some(job)) => return Ok(job.refs),
+                Ok(None) => {}
+                Err(error) if error.is_damaged_file() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
     }
 
     /// The newest snapshot of a project that can be read, to be the parent of a new one: a damaged

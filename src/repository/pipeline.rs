@@ -28,7 +28,7 @@ impl Repository {
     /// The repository cannot be written to, or its newest generation is damaged.
     pub fn pipeline_session(&self) -> Result<Box<dyn Session>, RepositoryError> {
         let mut session = self.backend.open_session()?;
-        let (generation, _) = self.newest_generation()?;
+        let generation = self.newest_generation()?.number;
         session.note(&control::encode(&PipelineRecord { generation }))?;
         Ok(session)
     }

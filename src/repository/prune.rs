@@ -5,6 +5,7 @@
 //! prune ends before the next one.
 
 use super::jobs::{Job, numbered_file, parse_job_number};
+use super::refs::{RefTable, table_file};
 use super::session::{Generation, WriteSession};
 use super::{Repository, RepositoryError};
 use crate::backend::{BackendError, Created, Listed};
@@ -115,17 +116,34 @@ fn numbered(listed: &[Listed]) -> Vec<u64> {
 
 impl Repository {
     /// Publishes the newest generation once more, so that it counts the numbers of all jobs up to now: they
-    /// are not given again, and that one of them is missing is no loss any more. Durable on return.
+    /// are not given again, and that one of them is missing is no loss any more; nor is it that the
+    /// generation `gone`, if there was one, is missing. Durable on return.
     ///
     /// To be called by whoever holds the maintenance lock.
     ///
     /// # Errors
     ///
     /// The newest generation is damaged; the backend fails.
-    pub fn count_jobs(&self) -> Result<(), RepositoryError> {
+    pub fn count_jobs(&self, gone: u64) -> Result<(), RepositoryError> {
         let session = self.write_session()?;
-        let (_, newest) = self.newest_generation()?;
-        session.condemn(&newest.into_condemned()).map(|_| ())
+        let newest = self.newest_generation()?;
+        let number = newest.number.max(gone) + 1;
+        session.publish_generation(number, &newest.into_condemned())
+    }
+
+    /// Publishes the newest table of refs once more, with a number above that of one that is gone. Durable on
+    /// return.
+    ///
+    /// # Errors
+    ///
+    /// The newest table is damaged; the backend fails.
+    pub fn replace_refs(&self, gone: u64) -> Result<(), RepositoryError> {
+        let mut session = self.write_session()?;
+        let table = self.ref_table()?;
+        let number = table.number.max(gone) + 1;
+        let record = control::encode(&RefTable { number, ..table });
+        // Where the number is taken, somebody else has replaced the table.
+        session.publish_as(&record, &table_file(number)).map(|_| ())
     }
 }
 
@@ -138,13 +156,21 @@ impl WriteSession<'_> {
     ///
     /// There are too many for one file, the backend fails, or the session was fenced.
     pub fn condemn(&self, condemned: &Condemned) -> Result<u64, RepositoryError> {
+        let number = self.repository.newest_generation()?.number + 1;
+        self.publish_generation(number, condemned).map(|()| number)
+    }
+
+    fn publish_generation(
+        &self,
+        number: u64,
+        condemned: &Condemned,
+    ) -> Result<(), RepositoryError> {
         let backend = &*self.repository.backend;
-        let (newest, _) = self.repository.newest_generation()?;
-        let number = newest + 1;
         let record = control::encode(&Generation {
             condemned_loose: condemned.loose.iter().copied().collect(),
             condemned_packs: condemned.packs.iter().copied().collect(),
             highest_job: self.repository.highest_number()?,
+            number,
         });
         if record.len() as u64 > CONTROL_FILE_BYTES_MAX {
             return Err(RepositoryError::TooManyCondemned);
@@ -160,7 +186,6 @@ impl WriteSession<'_> {
                 return Err(BackendError::Damaged { name: backend.describe(&name), what }.into());
             }
         }
-        backend.sync("gc")?;
-        Ok(number)
+        Ok(backend.sync("gc")?)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{numbered_file, parse_job_number};
+use super::jobs::numbered_file;
 use super::{Repository, RepositoryError};
 use crate::backend::BackendError;
 use crate::base::id::Id;
@@ -84,11 +84,12 @@ impl Repository {
     ///
     /// It is damaged; the backend fails.
     pub fn ref_table(&self) -> Result<RefTable, RepositoryError> {
-        let mut missed = None;
+        let mut missed = 0;
         loop {
-            let listed = self.backend.list("refs")?;
-            let newest = listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max();
-            let Some(number) = newest else { return Ok(RefTable::default()) };
+            let number = self.highest_in("refs")?;
+            if number == 0 {
+                return Ok(RefTable::default());
+            }
             let name = table_file(number);
             let file = self.backend.describe(&name);
             // A prune removes tables that a later one has replaced; then there is that one.
@@ -97,10 +98,23 @@ impl Repository {
                     return RefTable::decode(&bytes, number)
                         .map_err(|source| RepositoryError::Control { file, source });
                 }
-                None if missed == newest => return Err(BackendError::Missing { name: file }.into()),
-                None => missed = newest,
+                None if missed == number => return Err(BackendError::Missing { name: file }.into()),
+                None => missed = number,
             }
         }
+    }
+
+    /// A table of refs, if it is not older than the one that was known when a job was published.
+    ///
+    /// # Errors
+    ///
+    /// It is: the newest table is gone.
+    pub fn not_older(&self, table: RefTable, known: u64) -> Result<RefTable, RepositoryError> {
+        if table.number < known {
+            let name = self.backend.describe(&table_file(known));
+            return Err(RepositoryError::LostRefs { name });
+        }
+        Ok(table)
     }
 }
 

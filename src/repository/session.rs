@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{JobRecord, numbered_file, parse_job_number};
+use super::jobs::{JobRecord, numbered_file};
 use super::refs::{RefTable, Refs, table_file};
 use super::{Repository, RepositoryError};
 use crate::backend::{BackendError, Published, Session};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
+use crate::format::codec::DecodeError;
 use crate::format::control;
 use crate::store::Condemned;
 
@@ -32,9 +33,24 @@ pub struct Generation {
     pub condemned_packs: Vec<Id>,
     /// The highest number of a job that had been given when it was published.
     pub highest_job: u64,
+    /// Its number, so that a file under another's name is known as damage; 0 before the first.
+    pub number: u64,
 }
 
 impl Generation {
+    /// Reads a generation.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged, or has another number.
+    pub fn decode(bytes: &[u8], number: u64) -> Result<Self, DecodeError> {
+        let generation: Self = control::decode(bytes)?;
+        if generation.number != number {
+            return Err(DecodeError { what: "it is the file of another generation", offset: 0 });
+        }
+        Ok(generation)
+    }
+
     pub(super) fn into_condemned(self) -> Condemned {
         Condemned {
             packs: self.condemned_packs.into_iter().collect(),
@@ -60,7 +76,7 @@ impl Repository {
     /// [`BackendError::SessionEnded`] where the session to lean on is over.
     pub fn write_session(&self) -> Result<WriteSession<'_>, RepositoryError> {
         let session = self.backend.open_session()?;
-        let (_, newest) = self.newest_generation()?;
+        let newest = self.newest_generation()?;
         let highest_job = newest.highest_job;
         let generation = match &self.leaned_on {
             Some(outer) => self.generation_of(outer)?,
@@ -89,7 +105,7 @@ impl Repository {
             Err(error) => return Err(error.into()),
         };
         // A damaged generation is no reason not to read.
-        if let Ok((_, generation)) = self.newest_generation() {
+        if let Ok(generation) = self.newest_generation() {
             self.obey(generation);
         }
         self.store.reload()?;
@@ -100,16 +116,14 @@ impl Repository {
         self.store.set_condemned(generation.into_condemned());
     }
 
-    /// The generation that counts, and its number; 0 where there is none.
-    pub(super) fn newest_generation(&self) -> Result<(u64, Generation), RepositoryError> {
+    /// The generation that counts.
+    pub(super) fn newest_generation(&self) -> Result<Generation, RepositoryError> {
         // A prune that does not wait for this session may remove one right after it was listed, as a
         // newer one is there then.
         for _ in 0..LOOKS_MAX {
-            let listed = self.backend.list("gc")?;
-            let newest = listed.iter().filter_map(|listed| parse_job_number(&listed.name)).max();
-            let newest = newest.unwrap_or(0);
+            let newest = self.highest_in("gc")?;
             if let Some(generation) = self.generation(newest)? {
-                return Ok((newest, generation));
+                return Ok(generation);
             }
         }
         Err(BackendError::Missing { name: self.backend.describe("gc") }.into())
@@ -122,7 +136,7 @@ impl Repository {
         }
         let name = numbered_file("gc", number);
         let bytes = self.backend.read(&name, CONTROL_FILE_BYTES_MAX)?;
-        let decoded = bytes.map(|bytes| control::decode(&bytes)).transpose();
+        let decoded = bytes.map(|bytes| Generation::decode(&bytes, number)).transpose();
         decoded.map_err(|source| RepositoryError::Control {
             file: self.backend.describe(&name),
             source,
@@ -132,9 +146,7 @@ impl Repository {
     pub(super) fn highest_number(&self) -> Result<u64, RepositoryError> {
         let mut highest = 0;
         for directory in ["jobs", "forgotten", "pruned"] {
-            let listed = self.backend.list(directory)?;
-            let numbers = listed.iter().filter_map(|listed| parse_job_number(&listed.name));
-            highest = numbers.fold(highest, u64::max);
+            highest = highest.max(self.highest_in(directory)?);
         }
         Ok(highest)
     }
@@ -160,13 +172,22 @@ impl WriteSession<'_> {
     ///
     /// [`RepositoryError::Fenced`] if a prune has ended the session; nothing was published then.
     pub fn publish(mut self, projects: &BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
-        self.repository.backend.sync_all()?;
-        let mut number = self.repository.highest_number()?.max(self.highest_job);
+        let repository = self.repository;
+        let (generation, refs) = (repository.highest_in("gc")?, repository.highest_in("refs")?);
+        // What the job says was there must not be gone after a power cut.
+        for (directory, number) in [("gc", generation), ("refs", refs)] {
+            if number > 0 {
+                repository.backend.note_unsynced(directory);
+            }
+        }
+        repository.backend.sync_all()?;
+        let mut job = repository.highest_number()?.max(self.highest_job);
         loop {
-            number += 1;
-            let record = control::encode(&JobRecord { job: number, projects: projects.clone() });
-            if self.publish_as(&record, &numbered_file("jobs", number))? {
-                return Ok(number);
+            job += 1;
+            let projects = projects.clone();
+            let record = control::encode(&JobRecord { generation, job, projects, refs });
+            if self.publish_as(&record, &numbered_file("jobs", job))? {
+                return Ok(job);
             }
         }
     }
@@ -186,8 +207,9 @@ impl WriteSession<'_> {
         mut change: impl FnMut(&Refs) -> Result<Refs, E>,
     ) -> Result<(), E> {
         self.repository.backend.sync_all().map_err(RepositoryError::from)?;
+        let known = self.repository.refs_of_newest_job()?;
         loop {
-            let table = self.repository.ref_table()?;
+            let table = self.repository.not_older(self.repository.ref_table()?, known)?;
             let refs = change(&table.refs)?;
             if refs == table.refs {
                 return Ok(());
@@ -204,7 +226,11 @@ impl WriteSession<'_> {
     }
 
     /// Whether the session has become the file of this name, which others may have taken.
-    fn publish_as(&mut self, record: &[u8], name: &str) -> Result<bool, RepositoryError> {
+    pub(super) fn publish_as(
+        &mut self,
+        record: &[u8],
+        name: &str,
+    ) -> Result<bool, RepositoryError> {
         match self.session.publish(record, name)? {
             Published::Done => Ok(true),
             Published::Taken => Ok(false),

@@ -25,7 +25,9 @@ use runup::format::snapshot::{
 };
 use runup::format::tree::{self, Entry, Metadata, Node, Xattr, XattrValue};
 use runup::format::{control, links, loose};
-use runup::repository::{JobRecord, RefTable, RefTarget, Refs, is_ref_name, may_be_target};
+use runup::repository::{
+    Generation, JobRecord, RefTable, RefTarget, Refs, is_ref_name, may_be_target,
+};
 
 // The page.
 
@@ -1176,18 +1178,25 @@ fn examples_of_control_files() {
     let job = control_text("job");
     let record: JobRecord = control::decode(&job).expect("a job");
     let snapshot = object_id(Kind::Snapshot, block("text: snapshot").concat().as_bytes());
-    let expected = JobRecord { job: 3, projects: BTreeMap::from([("app".to_owned(), snapshot)]) };
+    let projects = BTreeMap::from([("app".to_owned(), snapshot)]);
+    let expected = JobRecord { generation: 1, job: 3, projects, refs: 7 };
     assert_eq!(record, expected);
     assert_eq!(control::encode(&expected), job);
-    says("CONTROL FILES", ".Li {\\(dqjob\\(dq:N,\\(dqprojects\\(dq:{\\(dqNAME\\(dq:\\(dqID\\(dq}}");
+    says(
+        "CONTROL FILES",
+        ".Li {\\(dqgeneration\\(dq:N,\\(dqjob\\(dq:N,\\(dqprojects\\(dq:{\\(dqNAME\\(dq:\\(dqID\\(dq},\\(dqrefs\\(dq:N}",
+    );
 
     let generation = control_text("gc");
     let pack = Id::from_bytes(plain(&example_pack().0));
     let json = format!(
-        "{{\"condemned_loose\":[\"{}\"],\"condemned_packs\":[\"{pack}\"],\"highest_job\":3}}\n",
+        "{{\"condemned_loose\":[\"{}\"],\"condemned_packs\":[\"{pack}\"],\"highest_job\":3,\"number\":1}}\n",
         hello(),
     );
     assert_eq!(control::checked(&generation), Ok(json.as_bytes()));
+    assert!(
+        Generation::decode(&generation, 1).is_ok() && Generation::decode(&generation, 2).is_err()
+    );
 
     let refs = control_text("refs");
     let tree = object_id(Kind::Tree, &tree::encode(&example_entries()));

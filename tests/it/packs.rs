@@ -272,7 +272,9 @@ fn what_a_killed_writer_left_incomplete_is_not_indexed() {
 }
 
 fn condemn(sandbox: &Sandbox, packs: &[String], loose: &[Id]) {
-    let generation = json!({"condemned_loose": loose, "condemned_packs": packs, "highest_job": 2});
+    let generation = json!({
+        "condemned_loose": loose, "condemned_packs": packs, "highest_job": 2, "number": 1
+    });
     fs::write(sandbox.path(".runup/gc/00000001"), control::encode(&generation)).unwrap();
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use runup::format::control;
 use serde_json::{Value, json};
 
 use crate::sandbox::{Ran, Sandbox};
@@ -237,9 +238,8 @@ fn what_is_not_wholly_stored_gets_no_name() {
     // Condemned, as by a prune that is at work: still there for readers only.
     let loose: Vec<&str> = blob.lines().collect();
     let generation =
-        json!({"condemned_loose": loose, "condemned_packs": [], "highest_job": 2}).to_string();
-    let seal = blake3::hash(format!("{generation}\n").as_bytes()).to_hex();
-    sandbox.write(".runup/gc/00000001", format!("{generation}\n{seal}\n").as_bytes());
+        json!({"condemned_loose": loose, "condemned_packs": [], "highest_job": 2, "number": 1});
+    sandbox.write(".runup/gc/00000001", &control::encode(&generation));
     let ran = sandbox.run(&format!("runup-update-ref tag/a {}", loose[1])).exits(1);
     assert_eq!(failure(&ran).0, "incomplete_tree");
     // A tree whose file is gone.

@@ -98,6 +98,37 @@ fn packs_whose_index_is_gone_as_well_heal() {
 }
 
 #[test]
+fn of_any_one_pack_without_trailer_or_index_all_is_found() {
+    let mut kept = Kept::new();
+    let changed = |seed| {
+        let mut bytes = noise(200_000, seed);
+        bytes[100_000] ^= 1;
+        bytes
+    };
+    // A pack of differences and of what is none, and one of what differs from that.
+    kept.change("version", &changed(1001));
+    kept.change("new", &noise(200_000, 1002));
+    kept.backup();
+    kept.change("new", &changed(1002));
+    assert!(kept.backup().tree.inserted.packed_bytes < 20_000);
+    let at = kept.sandbox.path(".runup");
+    kept.sandbox.run("cp -a .runup whole").succeeds();
+    let names: Vec<_> =
+        kept.packs().iter().map(|pack| pack.file_name().unwrap().to_owned()).collect();
+    for name in names {
+        fs::remove_dir_all(&at).unwrap();
+        kept.sandbox.run("cp -a whole .runup").succeeds();
+        for index in fs::read_dir(at.join("index")).unwrap() {
+            fs::remove_file(index.unwrap().path()).unwrap();
+        }
+        let pack = fs::OpenOptions::new().write(true).open(at.join("packs").join(&name)).unwrap();
+        pack.set_len(pack.metadata().unwrap().len() - 8).unwrap();
+        println!("{name:?}: {}", kept.sandbox.run("runup repair").stdout());
+        kept.sandbox.run("runup check --read-data").succeeds();
+    }
+}
+
+#[test]
 fn a_damaged_loose_object_heals() {
     let kept = Kept::new();
     kept.change("loose", &noise(5000, 5));
@@ -299,6 +330,38 @@ fn control_files_are_set_aside_where_others_stand_for_them_or_on_request() {
     kept.sandbox.run("runup repair --drop-control").succeeds();
     kept.backup();
     kept.sandbox.run("runup check --read-data").succeeds();
+}
+
+#[test]
+fn the_newest_refs_and_generation_are_missed_once_a_job_knows_of_them() {
+    let kept = Kept::new();
+    let run = |script: &str| kept.sandbox.run(script);
+    let newest = |directory: &str| {
+        let files = fs::read_dir(kept.sandbox.path(&format!(".runup/{directory}"))).unwrap();
+        files.map(|file| file.unwrap().path()).max().unwrap()
+    };
+    run("runup-update-ref tag/two app").succeeds();
+    run("runup-update-ref tag/three app").succeeds();
+    run("runup backup").succeeds();
+    fs::remove_file(newest("refs")).unwrap();
+    assert!(run("runup check").exits(4).stdout().contains("it is missing"));
+    run("runup-update-ref tag/four app").exits(4);
+    run("runup prune").exits(4);
+    run("runup repair").exits(4);
+    let told = run("runup repair --drop-control").succeeds().stdout();
+    assert!(told.contains(": missing, replaced by the one before\n"), "{told}");
+    let refs = run("runup-for-each-ref").succeeds().stdout();
+    assert!(refs.contains("tag/two") && !refs.contains("tag/three"), "{refs}");
+    run("runup check").succeeds();
+    run("runup-update-ref tag/four app").succeeds();
+    run("echo unneeded | runup-hash-object -w --stdin").succeeds();
+    run("runup prune").succeeds();
+    // The newest generation.
+    run("runup backup").succeeds();
+    fs::remove_file(newest("gc")).unwrap();
+    assert!(run("runup check").exits(4).stdout().contains("it is missing"));
+    run("runup repair --drop-control").succeeds();
+    run("runup check").succeeds();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use runup::format::control;
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -26,11 +27,11 @@ fn backed_up(condemned: &[&str]) -> Sandbox {
     }
     for (number, name) in condemned.iter().enumerate() {
         let id = blake3::hash(name.as_bytes()).to_hex().to_string();
-        let generation = json!({"condemned_loose": [id], "condemned_packs": [], "highest_job": 1});
-        let line = format!("{generation}\n");
-        let seal = blake3::hash(line.as_bytes()).to_hex();
-        let file = format!("../generation-{}", number + 1);
-        sandbox.write(&file, format!("{line}{seal}\n").as_bytes());
+        let number = number + 1;
+        let generation = json!({
+            "condemned_loose": [id], "condemned_packs": [], "highest_job": 1, "number": number
+        });
+        sandbox.write(&format!("../generation-{number}"), &control::encode(&generation));
     }
     sandbox
 }

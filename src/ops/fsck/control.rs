@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
-
 use super::gaps;
 use super::report::{Finding, Findings, FsckReport};
 use super::table::Copy;
@@ -15,8 +13,8 @@ use crate::base::hash::object_id;
 use crate::base::id::{Id, unhex};
 use crate::base::kind::Kind;
 use crate::base::limits::{CONTROL_FILE_BYTES_MAX, FRAME_OBJECT_BYTES_MAX};
+use crate::format::codec::DecodeError;
 use crate::format::config::Config;
-use crate::format::control;
 use crate::format::list::List;
 use crate::format::loose;
 use crate::ops::with_causes;
@@ -113,9 +111,7 @@ impl Control<'_> {
                     self.findings.add(finding.file(name));
                 }
             } else if LOCKS.contains(&name) {
-                if let Err(error) = self.backend().open(name) {
-                    self.unreadable(name.to_owned(), &error);
-                }
+                self.empty_file(name.to_owned(), entry);
             } else if name != CONFIG_FILE && name != RESERVE {
                 self.stray(name.to_owned(), "not part of a repository");
             }
@@ -176,14 +172,22 @@ impl Control<'_> {
             for project in self.list(&directory)? {
                 let is_project = job.is_none_or(|job| job.projects.contains_key(&project.name));
                 let file = format!("{directory}/{}", project.name);
-                if !is_project {
-                    self.stray_in(&directory, &project, "a project of that job");
-                } else if let Err(error) = self.backend().open(&file) {
-                    self.unreadable(file, &error);
+                match is_project {
+                    true => self.empty_file(file, &project),
+                    false => self.stray_in(&directory, &project, "a project of that job"),
                 }
             }
         }
         Ok(())
+    }
+
+    /// A file that matters by its name alone.
+    fn empty_file(&self, file: String, listed: &Listed) {
+        if let Err(error) = self.backend().open(&file) {
+            self.unreadable(file, &error);
+        } else if listed.length_bytes > 0 {
+            self.stray(file, "it should be empty; what it holds is of no use");
+        }
     }
 
     fn unreadable(&self, file: String, error: &BackendError) {
@@ -195,40 +199,65 @@ impl Control<'_> {
         self.findings.add(Finding::damage(code, with_causes(error)).file(file));
     }
 
-    /// What a control file holds; `None`, and a finding, where it is damaged.
-    fn control_file<T: DeserializeOwned>(&self, file: String) -> Option<T> {
-        match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
-            Ok(None) => None,
-            Err(error) => {
-                self.unreadable(file, &error);
-                None
+    /// Of the numbered files of a directory the newest, which holds nothing where there is none; `None`
+    /// where it is damaged. `known` is the highest number that any job knew of.
+    fn newest<T: Default>(
+        &self,
+        (directory, what): (&str, &str),
+        known: u64,
+        (damaged, missing): (&'static str, &'static str),
+        decode: impl Fn(&[u8], u64) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, RepositoryError> {
+        let (mut highest, mut newest) = (0, Some(T::default()));
+        for listed in self.list(directory)? {
+            let Some(number) = parse_job_number(&listed.name) else {
+                self.stray_in(directory, &listed, what);
+                continue;
+            };
+            let file = format!("{directory}/{}", listed.name);
+            let damage = |message| {
+                self.findings.add(Finding::damage(damaged, message).file(file.clone()));
+            };
+            let mut decoded = None;
+            match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
+                // Removed by a prune since it was listed.
+                Ok(None) => {}
+                Err(error @ BackendError::Damaged { .. }) => damage(with_causes(&error)),
+                Err(error) => self.unreadable(file.clone(), &error),
+                Ok(Some(bytes)) => match decode(&bytes, number) {
+                    Ok(record) => decoded = Some(record),
+                    Err(error) => damage(with_causes(&error)),
+                },
             }
-            Ok(Some(bytes)) => match control::decode(&bytes) {
-                Ok(record) => Some(record),
-                Err(error) => {
-                    let finding = Finding::damage("damaged_control", with_causes(&error));
-                    self.findings.add(finding.file(file));
-                    None
-                }
-            },
+            if number > highest {
+                (highest, newest) = (number, decoded);
+            }
         }
+        // A listing may lack what came while it was made. Where there is no directory, that was told.
+        let is_gone = || self.repository.highest_in(directory).is_ok_and(|number| number < known);
+        if highest < known && is_gone() {
+            let message =
+                format!("it is missing, though a job was published when there was {what}");
+            let file = format!("{directory}/{known:08}");
+            self.findings.add(Finding::damage(missing, message).file(file));
+        }
+        Ok(newest)
     }
 
     /// Generations; the newest one, which condemns nothing where there is none, and `None` where it is
     /// damaged.
-    pub(super) fn generations(&self) -> Result<Option<Generation>, RepositoryError> {
-        let (mut highest, mut newest) = (0, Some(Generation::default()));
-        for listed in self.list("gc")? {
-            let Some(number) = parse_job_number(&listed.name) else {
-                self.stray_in("gc", &listed, "a generation");
-                continue;
-            };
-            let generation = self.control_file(format!("gc/{}", listed.name));
-            if number > highest {
-                (highest, newest) = (number, generation);
-            }
-        }
-        Ok(newest)
+    pub(super) fn generations(&self, jobs: &[Job]) -> Result<Option<Generation>, RepositoryError> {
+        let known = jobs.iter().map(|job| job.generation).max().unwrap_or(0);
+        let codes = ("damaged_control", "missing_generation");
+        self.newest(("gc", "a generation"), known, codes, Generation::decode)
+    }
+
+    /// Tables of refs; the refs of the one that counts, or none where that is damaged.
+    pub(super) fn refs(&self, jobs: &[Job]) -> Result<Refs, RepositoryError> {
+        let known = jobs.iter().map(|job| job.refs).max().unwrap_or(0);
+        let codes = ("damaged_refs", "missing_refs");
+        let newest = self.newest(("refs", "a table of refs"), known, codes, RefTable::decode)?;
+        Ok(newest.unwrap_or_default().refs)
     }
 
     /// Jobs that are gone, of which no generation has counted the numbers up to this one.
@@ -238,38 +267,6 @@ impl Control<'_> {
             Err(RepositoryError::Backend(BackendError::Damaged { .. })) => Ok(()),
             other => other,
         }
-    }
-
-    /// Tables of refs; the refs of the one that counts, or none where that is damaged.
-    pub(super) fn refs(&self) -> Result<Refs, RepositoryError> {
-        let mut newest = RefTable::default();
-        for listed in self.list("refs")? {
-            let Some(number) = parse_job_number(&listed.name) else {
-                self.stray_in("refs", &listed, "a table of refs");
-                continue;
-            };
-            let file = format!("refs/{}", listed.name);
-            let decoded = match self.backend().read(&file, CONTROL_FILE_BYTES_MAX) {
-                // Removed by a prune since it was listed.
-                Ok(None) => continue,
-                Err(error @ BackendError::Damaged { .. }) => Err(with_causes(&error)),
-                Err(error) => {
-                    self.unreadable(file, &error);
-                    continue;
-                }
-                Ok(Some(bytes)) => {
-                    RefTable::decode(&bytes, number).map_err(|error| with_causes(&error))
-                }
-            };
-            let table = decoded.unwrap_or_else(|message| {
-                self.findings.add(Finding::damage("damaged_refs", message).file(file));
-                RefTable { number, refs: Refs::new() }
-            });
-            if table.number > newest.number {
-                newest = table;
-            }
-        }
-        Ok(newest.refs)
     }
 
     /// Names of sessions and of files in flight.

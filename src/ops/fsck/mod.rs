@@ -133,11 +133,11 @@ fn check(
     control.top()?;
     control.sessions(session.as_ref().map(|session| session.id()))?;
     control.lost()?;
-    let refs = control.refs()?;
-    report.refs = refs.len() as u64;
     let jobs = control.jobs(report)?;
-    // After the jobs: a prune publishes a generation before it removes any.
-    let generation = control.generations()?;
+    // After the jobs, which know of them; and a prune publishes a generation before it removes any.
+    let refs = control.refs(&jobs)?;
+    report.refs = refs.len() as u64;
+    let generation = control.generations(&jobs)?;
     if let Some(generation) = &generation {
         control.gaps(generation.highest_job)?;
     }

@@ -20,7 +20,7 @@ pub const AFFECTED_MAX: usize = 100;
 #[non_exhaustive]
 pub struct Finding {
     /// Stable word for programs. Damage: `damaged_config`, `damaged_job`, `missing_job`,
-    /// `damaged_refs`, `damaged_control`, `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`,
+    /// `missing_generation`, `missing_refs`, `damaged_refs`, `damaged_control`, `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`,
     /// `damaged_frame`, `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
     /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
     /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`,

@@ -1,6 +1,7 @@
 //! What everything that is needed is reached from.
 //!
-//! Invariant: a job or table of refs that cannot be read stops a prune, since it may need anything.
+//! Invariant: a job or table of refs that cannot be read, or is gone, stops a prune, since it may need
+//! anything.
 
 use super::PruneError;
 use crate::base::id::Id;
@@ -38,7 +39,8 @@ impl Roots {
                 false => objects.extend(job.standing().map(snapshot)),
             }
         }
-        let table = repository.ref_table()?;
+        let known = jobs.iter().map(|job| job.refs).max().unwrap_or(0);
+        let table = repository.not_older(repository.ref_table()?, known)?;
         objects.extend(table.refs.values().map(|target| (target.id, target.kind)));
         Ok(Self { objects, table: table.number })
     }

@@ -6,17 +6,17 @@
 //! - A job has no substitute. Its snapshots may still be stored; they are named by nothing then. A
 //!   generation that counts its number comes first.
 //! - Of the tables of refs only the newest counts. Without it the one before counts again, which does
-//!   not know of the latest change.
+//!   not know of the latest change, and is published once more with a higher number: as long as the newest
+//!   is gone, nothing is pruned.
 //! - Of the generations only the newest counts, and as long as that is damaged nothing can be stored.
 //!   Without it, what it condemned is not condemned any more, which is safe as no prune is at work: the
-//!   next one condemns anew.
+//!   next one condemns anew. The one before is published once more, too.
 
 use super::{Action, RepairError, RepairOptions, set_aside};
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
-use crate::format::control;
 use crate::ops::fsck::FsckReport;
 use crate::ops::index_pack::IndexPackError;
-use crate::repository::{RefTable, Repository, parse_job_number};
+use crate::repository::{Generation, RefTable, Repository, parse_job_number};
 
 /// Sets aside what may be.
 pub(super) fn set_aside_all(
@@ -32,47 +32,88 @@ pub(super) fn set_aside_all(
     let mut files: Vec<&str> = damaged.filter_map(|finding| finding.file.as_deref()).collect();
     // As long as a generation cannot be read, none can be published.
     files.sort_by_key(|file| file.starts_with("jobs/"));
-    let missing = found.findings.iter().filter(|finding| finding.code == "missing_job");
+    let missing = found.findings.iter().filter(|finding| {
+        options.drops_control
+            && matches!(finding.code, "missing_job" | "missing_generation" | "missing_refs")
+    });
     let missing: Vec<&str> = missing.filter_map(|finding| finding.file.as_deref()).collect();
-    if files.is_empty() && (missing.is_empty() || !options.drops_control) {
+    if files.is_empty() && missing.is_empty() {
         return Ok(());
     }
     let Some(_lock) = repository.backend().try_lock_maintenance()? else {
         return Err(IndexPackError::Busy.into());
     };
-    let mut are_counted = false;
-    let mut count = || -> Result<(), RepairError> {
-        if !std::mem::replace(&mut are_counted, true) && !options.is_dry_run {
-            repository.count_jobs()?;
-        }
-        Ok(())
+    let mut gone = Gone {
+        repository,
+        is_dry_run: options.is_dry_run,
+        has_jobs: false,
+        generation: None,
+        refs: None,
     };
+    for (directory, number) in missing.iter().filter_map(|file| numbered(file)) {
+        gone.note(directory, number);
+    }
     for file in files {
-        let Some((directory, name)) = file.split_once('/') else { continue };
-        let Some(number) = parse_job_number(name) else { continue };
+        let Some((directory, number)) = numbered(file) else { continue };
         // One that a check found wrong although it can be read, such as a job that was swapped, is of
         // more use where it is.
         if is_sound(repository, directory, number) {
             continue;
         }
-        let may_go = match directory {
-            "jobs" => options.drops_control,
-            "refs" | "gc" => options.drops_control || has_successor(repository, directory, number)?,
-            _ => false,
-        };
-        if !may_go {
-            continue;
+        let has_successor = || has_successor(repository, directory, number);
+        match directory {
+            "refs" | "gc" if has_successor()? => {}
+            "jobs" | "refs" | "gc" if options.drops_control => gone.note(directory, number),
+            _ => continue,
         }
         if directory == "jobs" {
-            count()?;
+            gone.count_jobs()?;
         }
         actions.push(set_aside(repository, options, file.to_owned())?);
     }
-    if options.drops_control && !missing.is_empty() {
-        count()?;
-        actions.extend(missing.into_iter().map(|file| Action::GivenUp { file: file.to_owned() }));
-    }
+    gone.count_jobs()?;
+    gone.replace_refs()?;
+    actions.extend(missing.into_iter().map(|file| Action::GivenUp { file: file.to_owned() }));
     Ok(())
+}
+
+/// The directory and the number of a file.
+fn numbered(file: &str) -> Option<(&str, u64)> {
+    let (directory, name) = file.split_once('/')?;
+    Some((directory, parse_job_number(name)?))
+}
+
+/// Files that are gone, or will be, and what is published so that nothing asks for them.
+struct Gone<'r> {
+    repository: &'r Repository,
+    is_dry_run: bool,
+    has_jobs: bool,
+    generation: Option<u64>,
+    refs: Option<u64>,
+}
+
+impl Gone<'_> {
+    fn note(&mut self, directory: &str, number: u64) {
+        match directory {
+            "jobs" => self.has_jobs = true,
+            "gc" => self.generation = self.generation.max(Some(number)),
+            _ => self.refs = self.refs.max(Some(number)),
+        }
+    }
+
+    fn count_jobs(&mut self) -> Result<(), RepairError> {
+        if std::mem::take(&mut self.has_jobs) | self.generation.is_some() && !self.is_dry_run {
+            self.repository.count_jobs(self.generation.take().unwrap_or(0))?;
+        }
+        Ok(())
+    }
+
+    fn replace_refs(&mut self) -> Result<(), RepairError> {
+        match self.refs.take() {
+            Some(number) if !self.is_dry_run => Ok(self.repository.replace_refs(number)?),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whether a sound file with a higher number stands in the directory.
@@ -99,7 +140,7 @@ fn is_sound(repository: &Repository, directory: &str, number: u64) -> bool {
     };
     match directory {
         "refs" => RefTable::decode(&bytes, number).is_ok(),
-        "jobs" => repository.job(number).is_ok(),
-        _ => control::decode::<serde_json::Value>(&bytes).is_ok(),
+        "gc" => Generation::decode(&bytes, number).is_ok(),
+        _ => repository.job(number).is_ok(),
     }
 }

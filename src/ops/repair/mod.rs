@@ -71,7 +71,8 @@ pub enum Action {
         to: Option<String>,
     },
     /// A job that is missing, or that and those after it, is a loss no longer: its number counts as one
-    /// of a job that a prune has removed.
+    /// of a job that a prune has removed. A generation or table of refs that is missing is replaced by
+    /// the one before.
     GivenUp {
         /// The file that is missing.
         file: String,

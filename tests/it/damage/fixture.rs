@@ -52,6 +52,8 @@ fn file(name: &str, bytes: &[u8], id: Id) -> Entry {
 
 /// How many jobs there are.
 pub(super) const JOBS: u64 = 3;
+/// Tables of refs, from 1; the last job knows of the last one.
+pub(super) const TABLES: u64 = 2;
 
 /// The bytes of every file of every job.
 pub(super) type Expected = BTreeMap<(u64, String, String), Vec<u8>>;
@@ -193,6 +195,22 @@ fn project(
     worker.put(Kind::Snapshot, &snapshot.encode())
 }
 
+/// Publishes a table of refs after each of the first jobs.
+fn publish_refs(repository: &Repository, job: u64) {
+    let (name, id, kind) = match job {
+        // What a ref leads to is needed, though the job that holds it is forgotten.
+        1 => {
+            let web = repository.job(1).expect("job").expect("there").projects["web"];
+            ("pin/web", web, Kind::Snapshot)
+        }
+        2 => ("tag/loose", object_id(Kind::Blob, &noise(1000, 300)), Kind::Blob),
+        _ => return,
+    };
+    let change = Change::Set(RefTarget { id, kind });
+    let update = RefUpdate { name: name.to_owned(), expected: UpdateExpected::Absent, change };
+    update_refs(repository, &[update]).expect("refs");
+}
+
 /// Three jobs of two projects, each job in packs and segments of its own; objects that are stored as
 /// differences, loose objects, refs, a generation, a forgotten project.
 pub(super) fn build(path: &Path) -> Fixture {
@@ -201,6 +219,9 @@ pub(super) fn build(path: &Path) -> Fixture {
     let options =
         InitOptions { created: "2026-11-22T00:00:00Z".into(), chunker, ..InitOptions::default() };
     let repository = Repository::init(path, &options).expect("init");
+    // As of a prune before the first job.
+    let generation = Generation { number: 1, ..Generation::default() };
+    fs::write(path.join("gc/00000001"), control::encode(&generation)).expect("generation");
     let mut expected = Expected::new();
     let mut parents: BTreeMap<String, Id> = BTreeMap::new();
     for job in 1..=JOBS {
@@ -228,21 +249,8 @@ pub(super) fn build(path: &Path) -> Fixture {
         let (projects, _) = inserter.run_one(put).expect("stored");
         parents = projects.clone();
         assert_eq!(session.publish(&projects).expect("published"), job);
+        publish_refs(&repository, job);
     }
-    // What a ref leads to is needed, though the job that holds it is forgotten.
-    let web = repository.job(1).expect("job").expect("there").projects["web"];
-    for (name, id, kind) in [
-        ("pin/web", web, Kind::Snapshot),
-        ("tag/loose", object_id(Kind::Blob, &noise(1000, 300)), Kind::Blob),
-    ] {
-        let expected = UpdateExpected::Absent;
-        let change = Change::Set(RefTarget { id, kind });
-        let update = RefUpdate { name: name.to_owned(), expected, change };
-        update_refs(&repository, &[update]).expect("refs");
-    }
-    // As of a prune before the first job.
-    fs::write(path.join("gc/00000001"), control::encode(&Generation::default()))
-        .expect("generation");
     fs::create_dir(path.join("forgotten/00000001")).expect("directory");
     fs::write(path.join("forgotten/00000001/web"), b"").expect("forgotten");
     expected.retain(|(job, project, _), _| !(*job == 1 && project == "web"));

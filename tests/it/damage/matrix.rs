@@ -14,7 +14,7 @@ use runup::base::path::is_within;
 use runup::ops::fsck::{Affected, Depth, FsckReport, Holder};
 use runup::repository::{OpenError, Repository};
 
-use super::fixture::{Expected, Fixture, JOBS, build, link_tree, size};
+use super::fixture::{Expected, Fixture, JOBS, TABLES, build, link_tree, size};
 use super::reads::{Key, deliver, read_all};
 use super::run;
 use super::table::{Outcome, Table};
@@ -50,16 +50,17 @@ fn claim(pristine: &Path, file: &str, damage: Damage, depth: Depth) -> Claim {
         Damage::Delete | Damage::Rename | Damage::Symlink | Damage::Fifo | Damage::Directory
     );
     match file.split('/').next().unwrap_or_default() {
-        // Locks are empty and never read. A mark of a forgotten project is its name; to remove it is
-        // the undo. A table of refs that is gone is one that a prune has removed, and so is a
-        // generation.
-        "forgotten" | "refs" | "gc" if damage == Damage::Delete => Claim::Nothing,
-        // It is there for the room that it takes.
-        // It does not hold its number.
-        "gc" if damage == Damage::Rename => Claim::Nothing,
+        // To remove the mark of a forgotten project is the undo, and a table of refs that a later one has
+        // replaced is of no use.
+        "forgotten" if damage == Damage::Delete => Claim::Nothing,
+        "refs" if damage == Damage::Delete && !file.ends_with(&TABLES.to_string()) => {
+            Claim::Nothing
+        }
         "forgotten" | "reserve" if damage == Damage::Rename => Claim::Note,
+        // It is there for the room that it takes.
         "reserve" => Claim::Nothing,
-        "forgotten" | "maintenance.lock" | "publication.lock" if !is_replaced => Claim::Nothing,
+        // What counts is the name: they are empty.
+        "forgotten" | "maintenance.lock" | "publication.lock" if !is_replaced => Claim::Note,
         // The last job leaves its snapshots behind; before it, there is a gap.
         "jobs" if damage == Damage::Delete && file.ends_with(&JOBS.to_string()) => Claim::Note,
         "packs" if depth == Depth::Structure => structure_claim(pristine, file, damage),
@@ -164,10 +165,9 @@ impl Case<'_> {
         match self {
             Self::File(file, damage) => claim(pristine, file, damage, depth),
             // What is only in its names need not have been there.
-            Self::Directory(
-                "refs" | "gc" | "forgotten" | "sessions" | "fenced",
-                DirectoryDamage::Delete,
-            ) => Claim::Note,
+            Self::Directory("forgotten" | "sessions" | "fenced", DirectoryDamage::Delete) => {
+                Claim::Note
+            }
             Self::Directory(..) => Claim::Damage,
         }
     }

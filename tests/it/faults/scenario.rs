@@ -211,11 +211,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "repair",
         prepare: |prepared, stage| {
             small_backups(prepared, stage);
-            // What is sound in the one pack is copied, the others are found again.
+            // What is sound in the one pack is copied, the others are found again. Only the second job
+            // needs the one, which nobody can read from before.
             prepared.run(
                 stage,
-                "for pack in $RUNUP_REPOSITORY/packs/*; do truncate -s -8 $pack; break; done
-                rm $RUNUP_REPOSITORY/index/*",
+                "cd $RUNUP_REPOSITORY
+                truncate -s -8 packs/$(ls -tr packs | sed -n 3p)
+                rm index/*",
             );
         },
         command: "exec runup repair --json",

@@ -177,10 +177,11 @@ fn control_files() -> Vec<Seed> {
         condemned_loose: vec![id(4)],
         condemned_packs: vec![id(5), id(6)],
         highest_job: 3,
+        number: 1,
     };
     vec![
         ("config", "standard", json(&config)),
-        ("control", "job", json(&JobRecord { job: 3, projects })),
+        ("control", "job", json(&JobRecord { generation: 1, job: 3, projects, refs: 7 })),
         ("control", "refs", json(&RefTable { number: 7, refs })),
         ("control", "generation", json(&generation)),
     ]
