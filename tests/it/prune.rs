@@ -149,6 +149,35 @@ fn bases_of_differences_stay_or_are_replaced() {
     }
 }
 
+/// What only one needed object is a difference from goes, unless that object stays where it is.
+#[test]
+fn a_base_of_one_object_alone_is_replaced_by_it() {
+    let deltas = |sandbox: &Sandbox| {
+        let record = sandbox.run("runup-count-objects").succeeds().record();
+        record["deltas"].as_u64().unwrap()
+    };
+    for (jobs, forgotten, left) in [(2, [1, 2].as_slice(), 0), (3, &[1, 3], 1)] {
+        let (sandbox, _) = backed_up(jobs);
+        // Of the packs with the differences something is unneeded.
+        sandbox.write("src/own", b"another");
+        sandbox.run("runup backup").succeeds();
+        let look = sandbox.look("src");
+        assert!(deltas(&sandbox) >= u64::from(jobs) - 1);
+        let bytes = stored_bytes(&sandbox);
+        for job in forgotten {
+            sandbox.run(&format!("runup forget --job {job}")).succeeds();
+        }
+        prune(&sandbox, "--max-unused 0%");
+        assert_eq!(deltas(&sandbox) > 0, left > 0, "{forgotten:?}");
+        assert!(
+            stored_bytes(&sandbox) < bytes - 300_000,
+            "the base has gone, or was no second copy"
+        );
+        restores(&sandbox, jobs as usize + 1, &look);
+        sandbox.run("runup check --read-data").succeeds();
+    }
+}
+
 #[test]
 fn small_packs_are_put_together() {
     let (sandbox, looks) = backed_up(17);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PruneError;
+use super::choose::Choice;
 use super::roots::Roots;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -65,6 +66,26 @@ pub(super) struct Census {
     reached: ObjectSet,
     /// That, and what it is stored as a difference from.
     met: ObjectSet,
+    /// Of the latter, what is let go.
+    lone: LoneBases,
+}
+
+/// Bases that nobody leads to, of which one object alone is stored as a difference.
+#[derive(Debug)]
+struct LoneBases {
+    bases: ObjectSet,
+    /// Those of them that are kept all the same.
+    kept: ObjectSet,
+}
+
+impl LoneBases {
+    fn new(store: &Store) -> Self {
+        Self { bases: store.object_set(), kept: store.object_set() }
+    }
+
+    fn contains(&self, id: &Id) -> bool {
+        self.bases.contains(id) && !self.kept.contains(id)
+    }
 }
 
 impl Census {
@@ -88,6 +109,7 @@ impl Census {
             dead_copies: 0,
             reached: store.object_set(),
             met: store.object_set(),
+            lone: LoneBases::new(store),
         };
         census.note_indexed(store);
         census.mark(store, roots, monitor)?;
@@ -153,8 +175,42 @@ impl Census {
     fn needs(&self, id: &Id, kind: Kind) -> bool {
         match kind {
             Kind::Tree | Kind::Snapshot => self.reached.contains(id),
-            _ => self.met.contains(id),
+            _ => self.met.contains(id) && !self.lone.contains(id),
         }
+    }
+
+    /// Lets bases go that nobody leads to and that one object alone is stored as a difference from, where
+    /// both are in packs that are stored again: that object is stored whole, in about the room of the two,
+    /// and read without a base from then on.
+    pub(super) fn release_lone_bases(
+        &mut self,
+        store: &Store,
+        choice: &Choice,
+        monitor: &dyn Monitor,
+    ) -> Result<(), PruneError> {
+        let repacked: BTreeSet<&Id> = choice.repacked.iter().collect();
+        let gone: BTreeSet<&Id> = choice.dead.iter().chain(&choice.unindexed).collect();
+        let is_stored_again = |id: &Id| {
+            let found = self.chosen(store, id).ok().flatten().and_then(|found| found.pack);
+            found.is_some_and(|found| repacked.contains(&found.pack.name))
+        };
+        let mut lone = LoneBases::new(store);
+        self.for_each_copy(store, monitor, |pack, id, place| {
+            let Some(base) = place.base else { return };
+            if gone.contains(pack) || self.reached.contains(&base.id) {
+                return;
+            }
+            let is_stored_whole = match repacked.contains(pack) {
+                false => false,
+                true if !self.is_live(store, id, pack, place) => return,
+                true => lone.bases.insert(&base.id) && is_stored_again(&base.id),
+            };
+            if !is_stored_whole {
+                lone.kept.insert(&base.id);
+            }
+        })?;
+        self.lone = lone;
+        Ok(())
     }
 
     /// Whether a stored copy is the chosen one of an object that is needed.

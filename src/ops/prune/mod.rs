@@ -119,7 +119,7 @@ impl Prune<'_> {
             self.sync_remains()?;
         }
         let roots = Roots::read(repository, self.options.is_dry_run)?;
-        let census = Census::take(repository.store(), &roots, self.monitor)?;
+        let mut census = Census::take(repository.store(), &roots, self.monitor)?;
         let choice = choose(&census, self.options.unused);
         plan(&PrunePlan::new(&census, &choice));
         let mut report = PruneReport { is_dry_run: self.options.is_dry_run, ..Default::default() };
@@ -130,6 +130,7 @@ impl Prune<'_> {
         let mut condemned = Condemned { packs: choice.packs(), loose: census.dead_loose.clone() };
         // What a prune of a full disk has deleted may still be in the index.
         condemned.packs.extend(self.indexed_but_gone()?);
+        census.release_lone_bases(repository.store(), &choice, self.monitor)?;
         let repacked = self.repack(&census, &choice, &mut condemned, &mut report)?;
         if condemned.packs.is_empty() && condemned.loose.is_empty() {
             // A generation counts the jobs whose files are removed. Older ones stay, as sessions that
