@@ -45,7 +45,7 @@ pub(super) fn set_aside_all(
     };
     let mut gone = Gone {
         repository,
-        is_dry_run: options.is_dry_run,
+        is_counted: options.is_dry_run,
         has_jobs: false,
         generation: None,
         refs: None,
@@ -72,7 +72,9 @@ pub(super) fn set_aside_all(
         actions.push(set_aside(repository, options, file.to_owned())?);
     }
     gone.count_jobs()?;
-    gone.replace_refs()?;
+    if let Some(number) = gone.refs.filter(|_| !options.is_dry_run) {
+        repository.replace_refs(number)?;
+    }
     actions.extend(missing.into_iter().map(|file| Action::GivenUp { file: file.to_owned() }));
     Ok(())
 }
@@ -86,7 +88,8 @@ fn numbered(file: &str) -> Option<(&str, u64)> {
 /// Files that are gone, or will be, and what is published so that nothing asks for them.
 struct Gone<'r> {
     repository: &'r Repository,
-    is_dry_run: bool,
+    /// Whether a generation has counted the jobs, or none is to.
+    is_counted: bool,
     has_jobs: bool,
     generation: Option<u64>,
     refs: Option<u64>,
@@ -102,17 +105,11 @@ impl Gone<'_> {
     }
 
     fn count_jobs(&mut self) -> Result<(), RepairError> {
-        if std::mem::take(&mut self.has_jobs) | self.generation.is_some() && !self.is_dry_run {
-            self.repository.count_jobs(self.generation.take().unwrap_or(0))?;
+        if !self.is_counted && (self.has_jobs || self.generation.is_some()) {
+            self.is_counted = true;
+            self.repository.count_jobs(self.generation.unwrap_or(0))?;
         }
         Ok(())
-    }
-
-    fn replace_refs(&mut self) -> Result<(), RepairError> {
-        match self.refs.take() {
-            Some(number) if !self.is_dry_run => Ok(self.repository.replace_refs(number)?),
-            _ => Ok(()),
-        }
     }
 }
 
