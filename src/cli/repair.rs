@@ -12,7 +12,7 @@ use super::messages::Messages;
 use super::output::{Output, counted};
 use super::{Command, Example, Layer, Shape};
 use crate::base::id::Id;
-use crate::ops::fsck::{Depth, FsckReport};
+use crate::ops::fsck::{Depth, Finding, FsckReport};
 use crate::ops::repair::{Action, RepairError, RepairOptions, RepairReport, repair};
 
 /// Arguments of `runup repair`.
@@ -230,7 +230,17 @@ fn print_verdict(output: &mut Output, report: &RepairReport, dry: bool) -> std::
             counted(paths, "path", "paths")
         ),
     };
-    output.line(text.as_bytes())
+    output.line(text.as_bytes())?;
+    let may_be_given_up = |finding: &Finding| {
+        let file = finding.file.as_deref().unwrap_or_default();
+        finding.is_damage && ["jobs/", "refs/", "gc/"].iter().any(|start| file.starts_with(start))
+    };
+    if !dry && remaining.findings.iter().any(may_be_given_up) {
+        let text = "Put a copy of lost files of jobs, refs or gc back if there is one; `runup repair \
+                    --drop-control` goes on without.";
+        output.line(text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn line(action: &Action, dry: bool) -> String {

@@ -104,8 +104,11 @@ pub enum RepositoryError {
         /// What is wrong with it.
         what: String,
     },
-    /// The newest table of refs is gone: what it lists could be lost if it were gone on without.
-    #[error("{name}, the newest table of refs, is missing; `runup repair` tells what can be done")]
+    /// The newest table of refs is gone: what only it names would be lost.
+    #[error(
+        "{name}, the newest table of tags and pins, is missing: put a copy of it back, or go on without \
+         its latest change by `runup repair --drop-control`"
+    )]
     LostRefs {
         /// The file.
         name: String,

@@ -347,7 +347,7 @@ fn the_newest_refs_and_generation_are_missed_once_a_job_knows_of_them() {
     assert!(run("runup check").exits(4).stdout().contains("it is missing"));
     run("runup-update-ref tag/four app").exits(4);
     run("runup prune").exits(4);
-    run("runup repair").exits(4);
+    assert!(run("runup repair").exits(4).stdout().contains("`runup repair --drop-control`"));
     let told = run("runup repair --drop-control").succeeds().stdout();
     assert!(told.contains(": missing, replaced by the one before\n"), "{told}");
     let refs = run("runup-for-each-ref").succeeds().stdout();
