@@ -187,7 +187,7 @@ impl Local {
     ///
     /// The system refuses.
     pub fn reserve(&self) -> Result<(), BackendError> {
-        self.restore_reserve(NO_SESSION)
+        self.write_reserve(|| self.create_alone())
     }
 
     /// Writes a small file and makes it and its name durable, unless the name exists.
@@ -196,18 +196,40 @@ impl Local {
     ///
     /// The system refuses.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<Created, BackendError> {
-        // A name that a later session clears away where the program is killed.
-        let temporary = format!("tmp/{}-0", random_id()?);
-        let mut file = Box::new(LocalNewFile {
-            shared: Arc::clone(&self.shared),
-            session: NO_SESSION.to_owned(),
-            file: self.shared.create_exclusively(&temporary)?,
-            temporary,
-        });
+        let mut file = self.create_alone()?;
         file.write(bytes)?;
         let created = file.publish(name)?;
         self.sync(directory_of(name))?;
         Ok(created)
+    }
+
+    /// Creates a file outside of any session, which a later one clears away where the program is killed.
+    fn create_alone(&self) -> Result<Box<dyn NewFile>, BackendError> {
+        let temporary = format!("tmp/{}-0", random_id()?);
+        Ok(Box::new(LocalNewFile {
+            shared: Arc::clone(&self.shared),
+            session: NO_SESSION.to_owned(),
+            file: self.shared.create_exclusively(&temporary)?,
+            temporary,
+        }))
+    }
+
+    fn write_reserve(
+        &self,
+        create: impl FnOnce() -> Result<Box<dyn NewFile>, BackendError>,
+    ) -> Result<(), BackendError> {
+        // Bytes that no file system stores in less room.
+        let mut noise = vec![0; RESERVE_BYTES];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let write = || {
+            let mut file = create()?;
+            file.write(&noise)?;
+            file.publish(RESERVE)
+        };
+        match write() {
+            Err(error) if error.is_no_space() => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 }
 
@@ -541,18 +563,7 @@ impl Backend for Local {
         if self.length(RESERVE)?.is_some() {
             return Ok(());
         }
-        // Bytes that no file system stores in less room.
-        let mut noise = vec![0; RESERVE_BYTES];
-        blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        let write = || {
-            let mut file = self.create(session)?;
-            file.write(&noise)?;
-            file.publish(RESERVE)
-        };
-        match write() {
-            Err(error) if error.is_no_space() => Ok(()),
-            other => other.map(|_| ()),
-        }
+        self.write_reserve(|| self.create(session))
     }
 
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {
