@@ -64,3 +64,18 @@ fn what_a_killed_backup_published_is_not_stored_again() {
     assert!(stored <= (160 - 64 + 1) << 20, "{stored} bytes of 160 MiB stored again");
     assert_eq!(again["files_new"], 20);
 }
+
+#[test]
+fn a_killed_init_leaves_nothing_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.write("runup.yaml", b"version: '1'\nproject:\n  app:\n    include: [src]\n");
+    sandbox.write("src/file", b"text");
+    // The kernel kills it in the middle of the longest file that it makes.
+    let killed = sandbox.run("ulimit -f 128; exec runup init");
+    assert_eq!(killed.exit_code(), None, "{}", killed.stderr());
+    let left = || std::fs::read_dir(sandbox.path(".runup/tmp")).unwrap().count();
+    assert_eq!(left(), 1);
+    sandbox.run("runup backup").succeeds();
+    assert_eq!(left(), 0);
+    sandbox.run("runup check --read-data").succeeds();
+}
