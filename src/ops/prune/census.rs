@@ -189,6 +189,9 @@ impl Census {
         monitor: &dyn Monitor,
     ) -> Result<(), PruneError> {
         let repacked: BTreeSet<&Id> = choice.repacked.iter().collect();
+        if repacked.is_empty() {
+            return Ok(());
+        }
         let gone: BTreeSet<&Id> = choice.dead.iter().chain(&choice.unindexed).collect();
         let is_stored_again = |id: &Id| {
             let found = self.chosen(store, id).ok().flatten().and_then(|found| found.pack);
