@@ -187,7 +187,7 @@ impl Local {
     ///
     /// The system refuses.
     pub fn reserve(&self) -> Result<(), BackendError> {
-        self.write_reserve(|| self.create_alone())
+        write_reserve(|| self.create_alone())
     }
 
     /// Writes a small file and makes it and its name durable, unless the name exists.
@@ -213,24 +213,28 @@ impl Local {
             temporary,
         }))
     }
+}
 
-    fn write_reserve(
-        &self,
-        create: impl FnOnce() -> Result<Box<dyn NewFile>, BackendError>,
-    ) -> Result<(), BackendError> {
-        // Bytes that no file system stores in less room.
-        let mut noise = vec![0; RESERVE_BYTES];
-        blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        let write = || {
-            let mut file = create()?;
-            file.write(&noise)?;
-            file.publish(RESERVE)
-        };
-        match write() {
-            Err(error) if error.is_no_space() => Ok(()),
-            other => other.map(|_| ()),
-        }
+/// Writes the reserve to a file that `create` makes.
+fn write_reserve(
+    create: impl FnOnce() -> Result<Box<dyn NewFile>, BackendError>,
+) -> Result<(), BackendError> {
+    let write = || {
+        let mut file = create()?;
+        file.write(&reserve_bytes())?;
+        file.publish(RESERVE)
+    };
+    match write() {
+        Err(error) if error.is_no_space() => Ok(()),
+        other => other.map(|_| ()),
     }
+}
+
+/// What fills the reserve: bytes that no file system stores in less room.
+fn reserve_bytes() -> Vec<u8> {
+    let mut noise = vec![0; RESERVE_BYTES];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    noise
 }
 
 impl Shared {
@@ -559,11 +563,20 @@ impl Backend for Local {
         Ok(is_there)
     }
 
+    fn has_sound_reserve(&self) -> Result<bool, BackendError> {
+        let has_length = self.length(RESERVE)? == Some(RESERVE_BYTES as u64);
+        let read = || self.read(RESERVE, RESERVE_BYTES as u64);
+        Ok(has_length && read()?.is_some_and(|bytes| bytes == reserve_bytes()))
+    }
+
     fn restore_reserve(&self, session: &str) -> Result<(), BackendError> {
-        if self.length(RESERVE)?.is_some() {
-            return Ok(());
+        match self.has_sound_reserve() {
+            Ok(false) => self.remove(RESERVE)?,
+            // What stands there instead is left for people to look at.
+            Ok(true) | Err(BackendError::Damaged { .. }) => return Ok(()),
+            Err(error) => return Err(error),
         }
-        self.write_reserve(|| self.create(session))
+        write_reserve(|| self.create(session))
     }
 
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {

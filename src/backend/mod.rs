@@ -122,6 +122,9 @@ pub trait Backend: Debug + Send + Sync {
     /// Gives up the room that is kept for a prune of a full disk; whether there was any.
     fn release_reserve(&self) -> Result<bool, BackendError>;
 
+    /// Whether that room is taken, and by what was written to take it.
+    fn has_sound_reserve(&self) -> Result<bool, BackendError>;
+
     /// Takes that room on behalf of a session, unless it is taken; that there is none is no error.
     fn restore_reserve(&self, session: &str) -> Result<(), BackendError>;
 

@@ -56,6 +56,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("damaged_object", "The stored bytes of an object are not its own, or of another kind."),
     ("damaged_pack", "A pack does not hash to its name."),
     ("damaged_refs", "The table of tags and pins is damaged."),
+    (
+        "damaged_reserve",
+        "The room that is kept for a prune of a full disk is not there, or not as it was made.",
+    ),
     ("damaged_trailer", "The trailer of a pack is damaged."),
     ("empty_policy", "A retention policy keeps nothing."),
     ("failed_record", "A record on standard input tells of a failure."),

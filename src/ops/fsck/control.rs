@@ -100,6 +100,18 @@ impl Control<'_> {
         self.findings.add(Finding::damage("damaged_config", message).file(CONFIG_FILE));
     }
 
+    /// The room that is kept for a prune.
+    fn reserve(&self) {
+        let message = match self.backend().has_sound_reserve() {
+            Ok(true) => return,
+            Ok(false) => {
+                "a prune of a full disk may lack room; the next one makes it anew".to_owned()
+            }
+            Err(error) => with_causes(&error),
+        };
+        self.findings.add(Finding::note("damaged_reserve", message).file(RESERVE));
+    }
+
     /// Names at the top: all that should be there, and nothing else.
     pub(super) fn top(&self) -> Result<(), RepositoryError> {
         let listed = self.list("")?;
@@ -116,6 +128,7 @@ impl Control<'_> {
                 self.stray(name.to_owned(), "not part of a repository");
             }
         }
+        self.reserve();
         for name in DIRECTORIES.into_iter().chain(LOCKS) {
             if listed.iter().any(|entry| entry.name == name) {
                 continue;

@@ -24,7 +24,7 @@ pub struct Finding {
     /// `damaged_frame`, `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
     /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
     /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`,
-    /// `no_session`, `not_remembered`, `missing_base`.
+    /// `no_session`, `not_remembered`, `missing_base`, `damaged_reserve`.
     pub code: &'static str,
     /// The file it is about, named as below the repository.
     pub file: Option<String>,

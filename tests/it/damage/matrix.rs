@@ -56,9 +56,9 @@ fn claim(pristine: &Path, file: &str, damage: Damage, depth: Depth) -> Claim {
         "refs" if damage == Damage::Delete && !file.ends_with(&TABLES.to_string()) => {
             Claim::Nothing
         }
-        "forgotten" | "reserve" if damage == Damage::Rename => Claim::Note,
+        "forgotten" if damage == Damage::Rename => Claim::Note,
         // It is there for the room that it takes.
-        "reserve" => Claim::Nothing,
+        "reserve" => Claim::Note,
         // What counts is the name: they are empty.
         "forgotten" | "maintenance.lock" | "publication.lock" if !is_replaced => Claim::Note,
         // The last job leaves its snapshots behind; before it, there is a gap.
@@ -157,6 +157,7 @@ impl Case<'_> {
             "gc" => "generation",
             "forgotten" => "forgotten mark",
             "config" => "config",
+            "reserve" => "reserve",
             _ => "lock",
         }
     }

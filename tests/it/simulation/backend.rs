@@ -249,6 +249,10 @@ impl Backend for Simulated {
         Ok(false)
     }
 
+    fn has_sound_reserve(&self) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
     fn restore_reserve(&self, _session: &str) -> Result<(), BackendError> {
         Ok(())
     }
