@@ -1,11 +1,11 @@
-//! The threads of a checkout: one walks, one hands out jobs, the others write files.
+//! The threads of a checkout: one walks, plans and hands out jobs, the others write files.
 //!
-//! Invariant: at most two batches of files are held, one being gathered and one being written.
+//! Invariant: no more files are held than are planned together and are in a few jobs.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 
 use super::files::Writer;
 use super::plan::{Batch, Job};
@@ -18,9 +18,7 @@ const WALK_STACK_BYTES: usize = 256 << 20;
 
 /// Walks the tree and writes its files; what is left to do at the end.
 pub(super) fn run(checkout: &Checkout<'_>) -> Result<Walked, CheckoutError> {
-    // Without room: the walk goes on to the next batch once this one is taken.
-    let (batches, taken) = bounded::<Batch>(0);
-    let (jobs, work) = bounded::<Job>(checkout.request.workers.max(1) * 2);
+    let (sender, work) = bounded::<Job>(checkout.request.workers.max(1) * 2);
     let is_stopped = AtomicBool::new(false);
     let failure = Mutex::new(None);
     let walked = std::thread::scope(|scope| {
@@ -41,10 +39,9 @@ pub(super) fn run(checkout: &Checkout<'_>) -> Result<Walked, CheckoutError> {
         }
         drop(work);
         let walker = std::thread::Builder::new().stack_size(WALK_STACK_BYTES);
-        let walk = walker.spawn_scoped(scope, move || Walk::new(checkout, batches).run());
+        let jobs = Jobs { checkout, sender, is_stopped: &is_stopped };
+        let walk = walker.spawn_scoped(scope, move || Walk::new(checkout, jobs).run());
         let walk = walk.map_err(CheckoutError::Thread)?;
-        hand_out(checkout, &taken, &jobs, &is_stopped);
-        drop((taken, jobs));
         walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
@@ -53,18 +50,28 @@ pub(super) fn run(checkout: &Checkout<'_>) -> Result<Walked, CheckoutError> {
     }
 }
 
-fn hand_out(
-    checkout: &Checkout<'_>,
-    batches: &Receiver<Batch>,
-    jobs: &Sender<Job>,
-    is_stopped: &AtomicBool,
-) {
-    for job in batches.iter().flat_map(Batch::jobs) {
-        if let Some(frame) = &job.frame {
-            checkout.store.frames().will_need(&frame.pack, &frame.place);
+/// Where the walk leaves work for the threads that write.
+pub(super) struct Jobs<'c, 'a> {
+    checkout: &'c Checkout<'a>,
+    sender: Sender<Job>,
+    is_stopped: &'c AtomicBool,
+}
+
+impl Jobs<'_, '_> {
+    /// Hands out the jobs of a batch, as threads get to them.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckoutError::Cancelled`] once a thread has failed, whose failure is told in its place.
+    pub(super) fn hand_out(&self, batch: Batch) -> Result<(), CheckoutError> {
+        for job in batch.jobs() {
+            if let Some(frame) = &job.frame {
+                self.checkout.store.frames().will_need(&frame.pack, &frame.place);
+            }
+            if self.is_stopped.load(Ordering::Relaxed) || self.sender.send(job).is_err() {
+                return Err(CheckoutError::Cancelled);
+            }
         }
-        if is_stopped.load(Ordering::Relaxed) || jobs.send(job).is_err() {
-            return;
-        }
+        Ok(())
     }
 }

@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use super::later::{Claim, Later};
 use super::made::MadeDirectories;
-use super::plan::{Batch, FileDirectory, FileTask};
+use super::pipeline::Jobs;
+use super::plan::{FileDirectory, FileTask, Plan};
 use super::{Checkout, CheckoutError, LoadedXattrs, Wanted};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -18,14 +17,10 @@ use crate::base::path::join;
 use crate::format::tree::{self, Entry, Metadata, Node};
 use crate::target::{Overwrite, TargetDirectory, TargetError};
 
-/// Files that are planned together; each takes about 280 bytes meanwhile, and two batches are held. A
-/// frame with files of two batches is decoded for each.
-const BATCH_FILES: usize = 1 << 17;
-
 pub(super) struct Walk<'c, 'a> {
     checkout: &'c Checkout<'a>,
-    batches: Sender<Batch>,
-    files: Batch,
+    jobs: Jobs<'c, 'a>,
+    plan: Plan,
     left: Walked,
     depth: usize,
 }
@@ -71,10 +66,9 @@ fn apply(
 }
 
 impl<'c, 'a> Walk<'c, 'a> {
-    /// Prepares a walk that sends the files to be written as batches of jobs.
-    pub(super) fn new(checkout: &'c Checkout<'a>, batches: Sender<Batch>) -> Self {
-        let (files, left) = (Batch::default(), Walked::default());
-        Self { checkout, batches, files, left, depth: 0 }
+    /// Prepares a walk that hands out the files to be written.
+    pub(super) fn new(checkout: &'c Checkout<'a>, jobs: Jobs<'c, 'a>) -> Self {
+        Self { checkout, jobs, plan: Plan::default(), left: Walked::default(), depth: 0 }
     }
 
     /// Walks the tree; goes down by as many calls as it is deep.
@@ -84,7 +78,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         // That the root cannot be read is for the caller; below it, the rest goes on.
         let bytes = self.read_tree(&tree)?;
         self.tree((&target, false), b"", &bytes)?;
-        self.end_batch()?;
+        self.jobs.hand_out(self.plan.take_all())?;
         Ok(self.left)
     }
 
@@ -133,11 +127,11 @@ impl<'c, 'a> Walk<'c, 'a> {
                             let group = group.filter(|_| claim == Some(Claim::First));
                             let directory = Arc::clone(&directory);
                             let task = FileTask { directory, entry, group };
-                            self.files.push(self.checkout.store, task);
+                            self.plan.push(self.checkout.store, task);
                         }
                     }
-                    if self.files.len() >= BATCH_FILES {
-                        self.end_batch()?;
+                    if self.plan.is_full() {
+                        self.jobs.hand_out(self.plan.take_batch())?;
                     }
                 }
                 _ => {
@@ -201,13 +195,5 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             other => other,
         }
-    }
-
-    /// Sends the files planned so far.
-    fn end_batch(&mut self) -> Result<(), CheckoutError> {
-        let mut files = std::mem::take(&mut self.files);
-        files.sort();
-        // Nobody takes them only after a failure, which is told in the place of this one.
-        self.batches.send(files).map_err(|_| CheckoutError::Cancelled)
     }
 }
