@@ -40,6 +40,8 @@ const DIRECTORIES: [&str; 10] = [
 const PUBLICATION_LOCK: &str = "publication.lock";
 /// Held by the prune, or by whoever merges indexes.
 const MAINTENANCE_LOCK: &str = "maintenance.lock";
+/// Files of every repository that are empty.
+const LOCKS: [&str; 2] = [PUBLICATION_LOCK, MAINTENANCE_LOCK];
 /// Room for a prune of a full disk: enough for a generation that condemns a thousand packs.
 const RESERVE: &str = "reserve";
 /// Bytes of it.
@@ -124,16 +126,22 @@ impl Local {
         for directory in DIRECTORIES.into_iter().chain(["tmp"]) {
             local.shared.make_directory(directory)?;
         }
-        for lock in [PUBLICATION_LOCK, MAINTENANCE_LOCK] {
-            match local.shared.create_exclusively(lock) {
-                Ok(_) => {}
-                Err(BackendError::Io { source, .. })
-                    if source.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+        for lock in LOCKS {
+            local.make_lock(lock)?;
         }
         local.shared.sync_directory("")?;
         Ok(local)
+    }
+
+    fn make_lock(&self, name: &str) -> Result<(), BackendError> {
+        match self.shared.create_exclusively(name) {
+            Err(BackendError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Finds out what the file system can do, with two files that it removes again.
@@ -172,8 +180,8 @@ impl Local {
 
     /// Whether a name is one that every repository has, made before its `config`.
     pub fn is_initial_name(name: &str) -> bool {
-        let files = [PUBLICATION_LOCK, MAINTENANCE_LOCK, RESERVE];
-        name == "tmp" || DIRECTORIES.contains(&name) || files.contains(&name)
+        let is_made = DIRECTORIES.contains(&name) || LOCKS.contains(&name);
+        is_made || name == "tmp" || name == RESERVE
     }
 
     /// The directory.
@@ -581,6 +589,19 @@ impl Backend for Local {
 
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {
         lost::set_aside(&self.shared, name)
+    }
+
+    fn make_missing(&self, name: &str) -> Result<bool, BackendError> {
+        let listed = self.list("")?;
+        let is_there = listed.iter().any(|listed| listed.name == name);
+        match name {
+            _ if is_there => return Ok(false),
+            _ if DIRECTORIES.contains(&name) => self.shared.make_directory(name)?,
+            _ if LOCKS.contains(&name) => self.make_lock(name)?,
+            _ => return Ok(false),
+        }
+        self.shared.sync_directory("")?;
+        Ok(true)
     }
 
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {

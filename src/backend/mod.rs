@@ -133,6 +133,10 @@ pub trait Backend: Debug + Send + Sync {
     /// Nobody may rely on the file any more. Its bytes are kept, for people to look at.
     fn set_aside(&self, name: &str) -> Result<String, BackendError>;
 
+    /// Makes a directory or lock that every repository has and this one lacks, empty; whether it was
+    /// lacking. Durable on return.
+    fn make_missing(&self, name: &str) -> Result<bool, BackendError>;
+
     /// Opens a session, which is seen by others before this returns.
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;
 

@@ -91,7 +91,12 @@ impl Command for Check {
 pub(super) fn print_findings(output: &mut Output, report: &FsckReport) -> std::io::Result<()> {
     for finding in &report.findings {
         let word = if finding.is_damage { "damage" } else { "note" };
-        let place = finding.file.as_deref().unwrap_or("repository");
+        let place = match (&finding.file, finding.object, finding.kind) {
+            (Some(file), ..) => file.clone(),
+            (None, Some(id), Some(kind)) => format!("{kind} {id}"),
+            (None, Some(id), None) => format!("object {id}"),
+            (None, None, _) => "repository".to_owned(),
+        };
         output.line(format!("{word}: {place}: {}", finding.message).as_bytes())?;
         if let Some((id, kind)) = finding.objects.first() {
             let objects = counted(finding.object_count, "object", "objects");

@@ -178,6 +178,16 @@ impl Command for Forget {
                 true => remember(&repository, &chosen)?,
                 false => forget(&repository, &chosen)?,
             }
+            if undo && chosen.is_empty() && !output.is_json() {
+                let is_settled = jobs.iter().any(|job| !job.pruned.is_empty());
+                let text = match is_settled {
+                    true => {
+                        "nothing to do: what was forgotten before the last prune cannot come back"
+                    }
+                    false => "nothing to do",
+                };
+                output.line(text.as_bytes())?;
+            }
             print_chosen(output, &chosen, undo, dry_run)?;
         } else {
             let policies = keep.policies(globals, projects, self.project.is_some())?;
@@ -271,7 +281,7 @@ fn print_chosen(
             output.line(format!("job {job} of {project}: {would}{outcome}").as_bytes())?;
         }
     }
-    if chosen.is_empty() && !output.is_json() {
+    if chosen.is_empty() && !undo && !output.is_json() {
         output.line(b"nothing to do")?;
     }
     Ok(())

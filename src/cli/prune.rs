@@ -89,7 +89,8 @@ fn print_plan(output: &mut Output, plan: &PrunePlan, is_dry_run: bool) -> std::i
 
 fn print_report(output: &mut Output, report: &PruneReport) -> std::io::Result<()> {
     for pack in &report.damaged_packs {
-        let text = format!("packs/{pack}.pack is damaged and stays: `runup check` tells more");
+        let text =
+            format!("packs/{pack}.pack is damaged and stays: `runup check --read-data` tells more");
         output.line(text.as_bytes())?;
     }
     let text = match report.freed_bytes() {

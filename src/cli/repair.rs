@@ -43,7 +43,8 @@ struct ActionRecord<'a> {
     /// `action`.
     message_type: &'static str,
     /// What: `indexed` (a pack that no index covered), `salvaged` (what is sound in a pack was copied
-    /// to others), `left_out` (a pack that is gone is not named by indexes any more), `set_aside` (a
+    /// to others), `left_out` (a pack that is gone is not named by indexes any more), `made` (a
+    /// directory or lock that every repository has was missing), `set_aside` (a
     /// damaged file was moved), `given_up` (a missing job counts as a pruned one; a missing generation or table of
     /// refs is replaced by the one before), `rewritten` (a snapshot was written anew without what is
     /// lost), `published_again` (the newest snapshot of a project, behind rewritten ones), `not_rewritten` (the
@@ -103,6 +104,8 @@ impl Command for Repair {
     const DESCRIPTION: &'static str = "
         Checks the repository as runup-check(1) does, and goes by what earlier checks have found. Then
 
+        - directories and locks that every repository has and this one lacks are made, as a copy may
+          leave out what is empty;
         - packs that no index covers are indexed, as runup-index-pack(1) does;
         - what is sound in a damaged pack is copied to new packs, and its file is moved to `lost` in
           the repository, as are index segments and loose objects that are damaged;
@@ -131,7 +134,7 @@ impl Command for Repair {
         - A job. Its number is not given again. Its snapshots are named by nothing then,
           and a prune would delete them: runup-check(1) counts them as `unnamed_snapshots`,
           `runup-cat-object --batch-all-objects` lists them, and runup-update-ref(1) can pin them
-          before.
+          before. As long as all jobs are gone, nothing is backed up or pruned.
         - The newest table of refs. The one before counts again, without the latest change of tags
           and pins; or none, where there is no other. Until then nothing is pruned, and no tag or pin
           is changed.
@@ -261,10 +264,14 @@ fn line(action: &Action, dry: bool) -> String {
         Action::LeftOut { pack } => {
             format!("packs/{pack}.pack: gone, {would}left out of indexes")
         }
+        Action::Made { file } => format!("{file}: missing, {would}made"),
         Action::SetAside { file, to } => match to {
             Some(to) => format!("{file}: moved to {to}"),
             None => format!("{file}: would be moved to lost"),
         },
+        Action::GivenUp { file } if file == "jobs" => {
+            format!("jobs: all missing, {would}counted as pruned")
+        }
         Action::GivenUp { file } => match file.starts_with("jobs/") {
             true => format!("{file}: missing, {would}counted as pruned"),
             false => format!("{file}: missing, {would}replaced by the one before"),
@@ -323,6 +330,10 @@ fn record(action: &Action) -> ActionRecord<'_> {
         Action::LeftOut { pack } => {
             record.action = "left_out";
             record.file = Some(file_of(pack));
+        }
+        Action::Made { file } => {
+            record.action = "made";
+            record.file = Some(file.clone());
         }
         Action::SetAside { file, to } => {
             record.action = "set_aside";

@@ -177,6 +177,7 @@ impl Restore {
     ) -> Result<Vec<(String, u64, Id)>, Failure> {
         let newest = repository.job_numbers()?.last().copied().unwrap_or(0);
         if newest == 0 {
+            repository.refuse_lost_jobs()?;
             let message = "there is no backup yet: `runup backup` makes one";
             return Err(Failure::new(Exit::Usage, "no_such_job", message));
         }

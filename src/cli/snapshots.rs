@@ -64,6 +64,9 @@ impl Command for Snapshots {
             Ok(())
         });
         if !output.is_json() {
+            if rows.is_empty() {
+                repository.refuse_lost_jobs()?;
+            }
             print_table(output, &rows)?;
         }
         output.flush()?;

@@ -157,6 +157,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&self, projects: &[ProjectSource]) -> Result<BackupReport, BackupError> {
         let session = self.repository.write_session()?;
+        self.repository.refuse_lost_jobs()?;
         let losses = self.losses();
         let mut reports = Vec::new();
         let mut writers = Vec::new();

@@ -113,6 +113,16 @@ pub enum RepositoryError {
         /// The file.
         name: String,
     },
+    /// All jobs are gone: one more would take the numbers of those, and have a prune delete all that only
+    /// they name.
+    #[error(
+        "all jobs are gone from {location}, though what they named is stored: put copies of the files in \
+         its directory `jobs` back, or give them up by `runup repair --drop-control`"
+    )]
+    LostJobs {
+        /// The repository.
+        location: String,
+    },
     /// A table of refs would be longer than a control file may be.
     #[error("too many refs: delete some that are not needed")]
     TooManyRefs,

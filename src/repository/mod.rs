@@ -4,6 +4,7 @@
 
 mod error;
 mod jobs;
+mod lost_jobs;
 mod pipeline;
 mod prune;
 mod refs;

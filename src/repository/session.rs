@@ -101,7 +101,8 @@ impl Repository {
     pub fn read_session(&self) -> Result<Option<Box<dyn Session>>, RepositoryError> {
         let session = match self.backend.open_session() {
             Ok(session) => Some(session),
-            Err(error) if error.is_read_only() || error.is_no_space() => None,
+            // Where sessions have no directory, a prune has none either.
+            Err(error) if error.is_read_only() || error.is_no_space() || error.is_missing() => None,
             Err(error) => return Err(error.into()),
         };
         // A damaged generation is no reason not to read.
@@ -171,7 +172,18 @@ impl WriteSession<'_> {
     /// # Errors
     ///
     /// [`RepositoryError::Fenced`] if a prune has ended the session; nothing was published then.
-    pub fn publish(mut self, projects: &BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
+    /// [`RepositoryError::LostJobs`] if all jobs are gone.
+    pub fn publish(self, projects: &BTreeMap<String, Id>) -> Result<u64, RepositoryError> {
+        self.repository.refuse_lost_jobs()?;
+        self.publish_above(projects, 0)
+    }
+
+    /// As [`WriteSession::publish`], with a number that is higher than `number`, whatever is gone.
+    pub(super) fn publish_above(
+        mut self,
+        projects: &BTreeMap<String, Id>,
+        number: u64,
+    ) -> Result<u64, RepositoryError> {
         let repository = self.repository;
         let (generation, refs) = (repository.highest_in("gc")?, repository.highest_in("refs")?);
         // What the job says was there must not be gone after a power cut.
@@ -181,7 +193,7 @@ impl WriteSession<'_> {
             }
         }
         repository.backend.sync_all()?;
-        let mut job = repository.highest_number()?.max(self.highest_job);
+        let mut job = repository.highest_number()?.max(self.highest_job).max(number);
         loop {
             job += 1;
             let projects = projects.clone();

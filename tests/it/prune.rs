@@ -302,6 +302,31 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+fn can_be_undone(sandbox: &Sandbox) -> String {
+    sandbox.run("runup forget --undo --dry-run").succeeds().stdout()
+}
+
+#[test]
+fn a_prune_that_stops_at_damage_leaves_the_undo() {
+    let (sandbox, looks) = backed_up(2);
+    sandbox.run("runup forget --job 1").succeeds();
+    let packs = std::fs::read_dir(sandbox.path(".runup/packs")).unwrap();
+    let packs: Vec<_> = packs.map(|entry| entry.unwrap().path()).collect();
+    for pack in &packs {
+        std::fs::rename(pack, pack.with_extension("gone")).unwrap();
+    }
+    sandbox.run("runup prune").exits(4);
+    assert_eq!(can_be_undone(&sandbox), "job 1 of app: would be remembered\n");
+    for pack in &packs {
+        std::fs::rename(pack.with_extension("gone"), pack).unwrap();
+    }
+    sandbox.run("runup forget --undo").succeeds();
+    sandbox.run("runup prune").succeeds();
+    for (number, look) in looks.iter().enumerate() {
+        restores(&sandbox, number + 1, look);
+    }
+}
+
 #[test]
 fn those_who_are_at_work_are_waited_for_or_fenced() {
     let (sandbox, looks) = backed_up(2);
@@ -315,8 +340,11 @@ fn those_who_are_at_work_are_waited_for_or_fenced() {
     wait_for("the pipeline", begun);
     let ran = sandbox.run("runup --json prune --no-wait").exits(1);
     assert!(ran.stderr().contains("busy"), "{}", ran.stderr());
+    assert_eq!(can_be_undone(&sandbox), "job 1 of app: would be remembered\n");
     let waiting = start(&sandbox, "runup prune");
-    wait_for("the prune", || std::fs::read_dir(sandbox.path(".runup/gc")).unwrap().count() > 1);
+    wait_for("the prune", || std::fs::read_dir(sandbox.path(".runup/gc")).unwrap().count() > 0);
+    let cannot = "nothing to do: what was forgotten before the last prune cannot come back\n";
+    assert_eq!(can_be_undone(&sandbox), cannot);
     let ran = sandbox.run("runup --json prune").exits(1);
     assert!(ran.stderr().contains("busy"), "a second one: {}", ran.stderr());
     // Others go on meanwhile.

@@ -333,6 +333,72 @@ fn control_files_are_set_aside_where_others_stand_for_them_or_on_request() {
 }
 
 #[test]
+fn directories_and_locks_that_are_missing_are_made() {
+    let names = ["objects", "index", "forgotten", "pruned", "sessions", "gc", "fenced", "refs"];
+    for name in names.into_iter().chain(["maintenance.lock", "publication.lock"]) {
+        let mut kept = Kept::new();
+        let path = kept.sandbox.path(&format!(".runup/{name}"));
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        let told = kept.sandbox.run("runup check").exits(4).stdout();
+        assert!(told.contains(&format!("damage: {name}: it is missing")), "{name}: {told}");
+        assert!(kept.restores(1), "{name}");
+        let told = kept.sandbox.run("runup repair --dry-run").exits(4).stdout();
+        assert!(told.contains(&format!("{name}: missing, would be made\n")), "{name}: {told}");
+        let told = kept.sandbox.run("runup repair").succeeds().stdout();
+        assert!(told.contains(&format!("{name}: missing, made\n")), "{name}: {told}");
+        kept.change("another", &noise(3000, 6001));
+        kept.backup();
+        kept.sandbox.run("runup forget --job 1").succeeds();
+        kept.sandbox.run("runup prune").succeeds();
+        kept.sandbox.run("runup check --read-data").succeeds();
+        assert!(kept.restores(kept.looks.len()), "{name}");
+    }
+}
+
+#[test]
+fn jobs_that_are_all_gone_are_missed_before_anything_else_goes() {
+    let mut kept = Kept::new();
+    kept.change("another", &noise(3000, 6002));
+    kept.backup();
+    let jobs = kept.sandbox.path(".runup/jobs");
+    let away = kept.sandbox.path("jobs");
+    fs::rename(&jobs, &away).unwrap();
+    let run = |script: &str| kept.sandbox.run(script);
+    // With the directory, and with its files alone.
+    let commands = ["check", "backup", "restore -f", "snapshots", "prune", "repair"];
+    run("runup check").exits(4);
+    for command in commands {
+        run(&format!("runup {command}")).exits(4);
+    }
+    fs::create_dir(&jobs).unwrap();
+    for command in commands {
+        run(&format!("runup {command}")).exits(4);
+    }
+    let told = run("runup backup").exits(4).stderr();
+    assert!(told.contains("put copies of the files") && told.contains("--drop-control"), "{told}");
+    // They come back.
+    fs::remove_dir(&jobs).unwrap();
+    fs::rename(&away, &jobs).unwrap();
+    run("runup check").succeeds();
+    assert!((1..=kept.looks.len()).all(|job| kept.restores(job)));
+    // They are given up, and their numbers too.
+    for job in fs::read_dir(&jobs).unwrap() {
+        fs::remove_file(job.unwrap().path()).unwrap();
+    }
+    let told = run("runup repair --drop-control --dry-run").exits(4).stdout();
+    assert!(told.contains("jobs: all missing, would be counted as pruned\n"), "{told}");
+    let told = run("runup repair --drop-control").succeeds().stdout();
+    assert!(told.contains("jobs: all missing, counted as pruned\n"), "{told}");
+    run("runup check").succeeds();
+    run("runup backup").succeeds();
+    let listed = run("runup snapshots --json").succeeds().records();
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0]["job"].as_u64().unwrap() as usize > kept.looks.len(), "{listed:?}");
+    run("runup prune").succeeds();
+    run("runup check --read-data").succeeds();
+}
+
+#[test]
 fn the_newest_refs_and_generation_are_missed_once_a_job_knows_of_them() {
     let kept = Kept::new();
     let run = |script: &str| kept.sandbox.run(script);

@@ -254,10 +254,8 @@ mod tests {
                         prop_assert_eq!(files[*number].0.map(frame), *of);
                         prop_assert!(seen.insert(*number));
                     }
-                    match of {
-                        Some(of) => prop_assert!(frames.insert((of.pack, of.place.offset))),
-                        None => prop_assert_eq!(numbers.len(), 1),
-                    }
+                    let is_first = of.is_none_or(|of| frames.insert((of.pack, of.place.offset)));
+                    prop_assert!(is_first && (of.is_some() || numbers.len() == 1));
                     prop_assert!(numbers.is_sorted());
                 }
             }

@@ -135,11 +135,17 @@ impl Control<'_> {
             }
             let finding = match name {
                 // Without it nothing is reachable, and numbers would be given again.
-                "jobs" => Finding::damage("damaged_directory", "it is missing"),
+                "jobs" => Finding::damage(
+                    "missing_directory",
+                    "it is missing, and all jobs with it: put a copy of it back",
+                ),
                 _ if LOCKS.contains(&name) => {
-                    Finding::damage("damaged_control", "it is missing; nothing can be stored")
+                    Finding::damage("missing_lock", "it is missing: `runup repair` makes it")
                 }
-                _ => Finding::note("missing_directory", "it is missing; it may have been empty"),
+                _ => Finding::damage(
+                    "missing_directory",
+                    "it is missing, or was empty and not copied: `runup repair` makes it",
+                ),
             };
             self.findings.add(finding.file(name));
         }
@@ -310,7 +316,7 @@ impl Control<'_> {
         for listed in self.list(LOST_DIRECTORY)? {
             let message = match id_of(&listed.name, ".gone") {
                 Some(_) => "a pack that is gone, and that no index names any more",
-                None => "damaged and set aside; nothing needs it any more",
+                None => "damaged and set aside, for people to look at",
             };
             let file = format!("{LOST_DIRECTORY}/{}", listed.name);
             self.findings.add(Finding::note("lost_file", message).file(file));

@@ -177,6 +177,12 @@ fn check(
     closure.walk(options);
     control.check_order(&closure.parents, &jobs);
     note_unnamed(&table, &jobs, &refs, findings);
+    // A directory that is none was told when it was listed.
+    if repository.has_lost_jobs().unwrap_or(false) {
+        let message =
+            "all jobs are gone, though what they named is stored: put copies of their files back";
+        findings.add(Finding::damage("lost_jobs", message).file("jobs"));
+    }
     closure.finish(report);
     learnt.is_damaged = Some(findings.is_damage()).filter(|_| !findings.monitor.is_cancelled());
     finish(reading, learnt, findings, report);

@@ -22,8 +22,8 @@ pub struct Finding {
     /// Stable word for programs. Damage: `damaged_config`, `damaged_job`, `missing_job`,
     /// `missing_generation`, `missing_refs`, `damaged_refs`, `damaged_control`, `damaged_index`, `missing_index`, `damaged_pack`, `missing_pack`,
     /// `damaged_frame`, `damaged_object`, `missing_object`, `damaged_loose`, `damaged_directory`,
-    /// `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
-    /// `temporary_file`, `lost_file`, `open_session`, `missing_directory`, `unnamed_snapshots`,
+    /// `missing_directory`, `missing_lock`, `lost_jobs`, `unreadable_file`. Worth knowing: `unindexed_pack`, `condemned_pack`, `stray_file`,
+    /// `temporary_file`, `lost_file`, `open_session`, `unnamed_snapshots`,
     /// `no_session`, `not_remembered`, `missing_base`, `damaged_reserve`.
     pub code: &'static str,
     /// The file it is about, named as below the repository.

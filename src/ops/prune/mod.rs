@@ -28,7 +28,7 @@ use self::roots::Roots;
 use crate::backend::Backend;
 use crate::base::id::Id;
 use crate::base::monitor::Monitor;
-use crate::repository::{Repository, WriteSession};
+use crate::repository::{Repository, RepositoryError, WriteSession};
 use crate::store::Condemned;
 
 /// Longest pause between two looks at a session that is waited for.
@@ -115,11 +115,22 @@ impl Prune<'_> {
     fn run(&mut self, plan: &mut dyn FnMut(&PrunePlan)) -> Result<PruneReport, PruneError> {
         let repository = self.repository;
         if !self.options.is_dry_run {
-            repository.settle_forgotten()?;
+            self.refuse_sessions()?;
             self.sync_remains()?;
         }
-        let roots = Roots::read(repository, self.options.is_dry_run)?;
+        let mut roots = Roots::read(repository, true)?;
         let mut census = Census::take(repository.store(), &roots, self.monitor)?;
+        if !self.options.is_dry_run {
+            // Not before it is known that nothing needed is damaged: what is forgotten can be brought
+            // back until then.
+            repository.settle_forgotten()?;
+            let settled = Roots::read(repository, false)?;
+            if settled != roots {
+                roots = settled;
+                repository.store().reload().map_err(RepositoryError::from)?;
+                census = Census::take(repository.store(), &roots, self.monitor)?;
+            }
+        }
         let choice = choose(&census, self.options.unused);
         plan(&PrunePlan::new(&census, &choice));
         let mut report = PruneReport { is_dry_run: self.options.is_dry_run, ..Default::default() };
@@ -194,6 +205,21 @@ impl Prune<'_> {
                 Ok(BTreeSet::new())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Where sessions are neither waited for nor fenced: fails as long as one stands.
+    fn refuse_sessions(&self) -> Result<(), PruneError> {
+        if self.options.sessions != Sessions::Leave {
+            return Ok(());
+        }
+        let mut count = 0;
+        for session in self.repository.sessions_besides(self.session.id())? {
+            count += usize::from(!self.repository.backend().end_session(&session, false)?);
+        }
+        match count {
+            0 => Ok(()),
+            count => Err(PruneError::Sessions { count }),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::base::kind::Kind;
 use crate::repository::Repository;
 
 /// Objects that are needed in themselves.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Roots {
     /// Them, and their kinds.
     pub(super) objects: Vec<(Id, Kind)>,
@@ -18,9 +18,9 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Reads all jobs and refs. Forgotten snapshots are needed until they are settled, but for a dry
-    /// run that takes them for settled.
-    pub(super) fn read(repository: &Repository, settled: bool) -> Result<Self, PruneError> {
+    /// Reads all jobs and refs, as they are if forgotten snapshots were settled, or as they are now: until
+    /// forgotten snapshots are settled, they can be brought back, and are needed.
+    pub(super) fn read(repository: &Repository, as_if_settled: bool) -> Result<Self, PruneError> {
         let mut damaged = None;
         let jobs = repository.jobs(|_, error| {
             damaged.get_or_insert(error);
@@ -34,7 +34,7 @@ impl Roots {
         let mut objects = Vec::new();
         for job in &jobs {
             let snapshot = |id: &Id| (*id, Kind::Snapshot);
-            match settled {
+            match as_if_settled {
                 true => objects.extend(job.live().map(|(_, id)| snapshot(id))),
                 false => objects.extend(job.standing().map(snapshot)),
             }

@@ -37,7 +37,8 @@ pub(super) fn set_aside_all(
             && matches!(finding.code, "missing_job" | "missing_generation" | "missing_refs")
     });
     let missing: Vec<&str> = missing.filter_map(|finding| finding.file.as_deref()).collect();
-    if files.is_empty() && missing.is_empty() {
+    let are_lost = found.findings.iter().any(|finding| finding.code == "lost_jobs");
+    if files.is_empty() && missing.is_empty() && !(are_lost && options.drops_control) {
         return Ok(());
     }
     let Some(_lock) = repository.backend().try_lock_maintenance()? else {
@@ -76,6 +77,37 @@ pub(super) fn set_aside_all(
         repository.replace_refs(number)?;
     }
     actions.extend(missing.into_iter().map(|file| Action::GivenUp { file: file.to_owned() }));
+    if options.drops_control {
+        let are_lost = if options.is_dry_run { are_lost } else { repository.has_lost_jobs()? };
+        if are_lost {
+            if !options.is_dry_run {
+                repository.give_up_jobs()?;
+            }
+            actions.push(Action::GivenUp { file: "jobs".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Makes directories and locks that are missing, without which nobody could write. That of the jobs is
+/// made only where it is asked for: as long as it is missing, nobody takes the repository for a new one.
+pub(super) fn make_missing(
+    repository: &Repository,
+    options: &RepairOptions,
+    found: &FsckReport,
+    actions: &mut Vec<Action>,
+) -> Result<(), RepairError> {
+    let missing = found
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding.code, "missing_directory" | "missing_lock"));
+    for file in missing.filter_map(|finding| finding.file.as_ref()) {
+        if (file != "jobs" || options.drops_control)
+            && (options.is_dry_run || repository.backend().make_missing(file)?)
+        {
+            actions.push(Action::Made { file: file.clone() });
+        }
+    }
     Ok(())
 }
 

@@ -63,6 +63,11 @@ pub enum Action {
         /// The pack.
         pack: Id,
     },
+    /// A directory or lock that every repository has was made, as it was missing.
+    Made {
+        /// Its name.
+        file: String,
+    },
     /// A damaged file was moved.
     SetAside {
         /// Its name.
@@ -71,7 +76,7 @@ pub enum Action {
         to: Option<String>,
     },
     /// A job that is missing, or that and those after it, is a loss no longer: its number counts as one
-    /// of a job that a prune has removed. A generation or table of refs that is missing is replaced by
+    /// of a job that a prune has removed; `jobs` if all were. A generation or table of refs that is missing is replaced by
     /// the one before.
     GivenUp {
         /// The file that is missing.
@@ -169,6 +174,12 @@ pub fn repair(
     let found = fsck_with(repository, &depth, memory, monitor)?;
     if monitor.is_cancelled() {
         return Err(IndexPackError::Cancelled.into());
+    }
+    control::make_missing(repository, options, &found, &mut report.actions)?;
+    if options.is_dry_run && !report.actions.is_empty() {
+        // What else is to be done is known once they are there.
+        report.remaining = found;
+        return Ok(report);
     }
     // A generation that cannot be read stops every writer, this one as well.
     control::set_aside_all(repository, options, &found, &mut report.actions)?;

@@ -263,6 +263,10 @@ impl Backend for Simulated {
         Ok(lost)
     }
 
+    fn make_missing(&self, _name: &str) -> Result<bool, BackendError> {
+        Ok(false)
+    }
+
     fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         let process = self.process.expect("whoever only looks opens no session");
         let id = self.step("open session", "", |world| world.open_session(process));
