@@ -205,6 +205,7 @@ fn of_repository(error: &RepositoryError) -> (Exit, &'static str) {
         RepositoryError::Read(error) => of_read(error),
         RepositoryError::Write(error) => of_write(error),
         RepositoryError::LostRefs { .. } => (Exit::Damaged, "missing_refs"),
+        RepositoryError::LostJob { .. } => (Exit::Damaged, "missing_job"),
         RepositoryError::LostJobs { .. } => (Exit::Damaged, "lost_jobs"),
         RepositoryError::Control { .. } => (Exit::Damaged, "damaged_file"),
         RepositoryError::Snapshot { .. } => (Exit::Damaged, "damaged_object"),

@@ -113,6 +113,15 @@ pub enum RepositoryError {
         /// The file.
         name: String,
     },
+    /// A job is gone: what only it names would be deleted.
+    #[error(
+        "{name} is missing, though no prune has removed it: put a copy of it back, or give it up by \
+         `runup repair --drop-control`"
+    )]
+    LostJob {
+        /// Its file.
+        name: String,
+    },
     /// All jobs are gone: one more would take the numbers of those, and have a prune delete all that only
     /// they name.
     #[error(

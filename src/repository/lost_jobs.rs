@@ -9,8 +9,8 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 
 impl Repository {
-    /// Whether there is no job, though there was one: a mark tells, or a stored snapshot that has a
-    /// parent. A backup that was stopped before it published the first job leaves neither.
+    /// Whether there is no job, though there was one: a mark tells, a generation that counts one, or a
+    /// stored snapshot that has a parent. A backup that was stopped before it published the first job leaves neither.
     ///
     /// Passes through the ids of all objects if there is no job.
     ///
@@ -21,7 +21,7 @@ impl Repository {
         if self.highest_in("jobs")? > 0 {
             return Ok(false);
         }
-        if self.highest_number()? > 0 {
+        if self.highest_counted()? > 0 {
             return Ok(true);
         }
         let has_parent = |id| self.snapshot(id).is_ok_and(|snapshot| snapshot.parent.is_some());

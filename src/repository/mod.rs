@@ -3,6 +3,7 @@
 //! Invariant: a version or feature that is not known is refused before anything else is read.
 
 mod error;
+mod gaps;
 mod jobs;
 mod lost_jobs;
 mod pipeline;

@@ -169,7 +169,7 @@ impl WriteSession<'_> {
         let record = control::encode(&Generation {
             condemned_loose: condemned.loose.iter().copied().collect(),
             condemned_packs: condemned.packs.iter().copied().collect(),
-            highest_job: self.repository.highest_number()?,
+            highest_job: self.repository.highest_counted()?,
             number,
         });
         if record.len() as u64 > CONTROL_FILE_BYTES_MAX {

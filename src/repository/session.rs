@@ -144,6 +144,11 @@ impl Repository {
         })
     }
 
+    /// The highest number of a job that is there, or that the newest generation counts.
+    pub(super) fn highest_counted(&self) -> Result<u64, RepositoryError> {
+        Ok(self.highest_number()?.max(self.newest_generation()?.highest_job))
+    }
+
     pub(super) fn highest_number(&self) -> Result<u64, RepositoryError> {
         let mut highest = 0;
         for directory in ["jobs", "forgotten", "pruned"] {

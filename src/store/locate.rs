@@ -77,8 +77,8 @@ impl Store {
         }))
     }
 
-    /// As [`Store::find`], but in packs of which `is_there` holds; the copy that needs no base, where
-    /// there is one.
+    /// As [`Store::find`], but in packs of which `is_there` holds; where there are several copies, the one
+    /// that needs no base, and one of which `is_sound` holds.
     ///
     /// # Errors
     ///
@@ -87,9 +87,24 @@ impl Store {
         &self,
         id: &Id,
         is_there: impl Fn(&PackRecord) -> bool,
+        is_sound: impl Fn(&PackRecord, &Place) -> bool,
     ) -> Result<Option<Found>, ReadError> {
-        let places = self.segments.places(id);
-        match places.into_iter().find(|(pack, _)| is_there(pack)) {
+        let mut places = self.segments.places(id);
+        places.retain(|(pack, _)| is_there(pack));
+        // What is stored as a difference from the object wants a copy that is none, condemned or not.
+        places.sort_by_key(|(_, place)| !place.is_list && place.base.is_some());
+        let mut first = 0;
+        if places.len() > 1 {
+            match places.iter().position(|(pack, place)| is_sound(pack, place)) {
+                Some(sound) => first = sound,
+                None => {
+                    if let Ok(Some(loose)) = self.find_loose(id) {
+                        return Ok(Some(loose));
+                    }
+                }
+            }
+        }
+        match places.into_iter().nth(first) {
             Some((pack, place)) => Ok(Some(Found::packed(pack, place))),
             None => self.find_loose(id),
         }

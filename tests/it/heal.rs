@@ -182,6 +182,19 @@ fn what_a_check_finds_damaged_is_stored_again() {
 }
 
 #[test]
+fn of_a_damaged_and_a_sound_copy_a_prune_keeps_the_sound_one() {
+    // Which one comes first is chance.
+    for round in 0..8 {
+        let mut kept = Kept::new();
+        damage(&of_class(&kept.packs(), round % 2 == 0)[0]);
+        kept.sandbox.run("runup-fsck --plain").exits(4);
+        assert!(kept.backup().tree.healed > 0);
+        kept.sandbox.run("runup prune --max-unused 0%");
+        assert!(kept.restores(1) && kept.restores(2), "{round}");
+    }
+}
+
+#[test]
 fn what_is_a_difference_from_something_lost_is_stored_again() {
     let mut kept = Kept::new();
     let first = kept.packs();

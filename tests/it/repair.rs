@@ -356,6 +356,30 @@ fn directories_and_locks_that_are_missing_are_made() {
 }
 
 #[test]
+fn a_job_that_is_gone_stops_a_prune_and_its_number_stays_taken() {
+    let mut kept = Kept::new();
+    kept.change("version", &noise(3000, 6003));
+    kept.backup();
+    kept.change("version", &noise(3000, 6004));
+    kept.backup();
+    let job = |number: u32| kept.sandbox.path(&format!(".runup/jobs/{number:08}"));
+    let away = kept.sandbox.path("away");
+    fs::rename(job(2), &away).unwrap();
+    let told = kept.sandbox.run("runup prune").exits(4).stderr();
+    assert!(told.contains("jobs/00000002 is missing"), "{told}");
+    fs::rename(&away, job(2)).unwrap();
+    kept.sandbox.run("runup prune --max-unused 0%").succeeds();
+    assert!((1..=3).all(|job| kept.restores(job)));
+    // The number of one that was given up does not come again, whatever a prune publishes.
+    fs::write(job(3), b"damaged").unwrap();
+    kept.sandbox.run("runup repair --drop-control").succeeds();
+    kept.sandbox.run("runup prune --max-unused 0%").succeeds();
+    kept.sandbox.run("runup backup").succeeds();
+    assert!(job(4).exists() && !job(3).exists());
+    kept.sandbox.run("runup check --read-data").succeeds();
+}
+
+#[test]
 fn jobs_that_are_all_gone_are_missed_before_anything_else_goes() {
     let mut kept = Kept::new();
     kept.change("another", &noise(3000, 6002));

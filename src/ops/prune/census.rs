@@ -4,6 +4,7 @@
 //! one; all others are unneeded, and no pack that is kept as it is refers to what is not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::PruneError;
 use super::choose::Choice;
@@ -68,6 +69,8 @@ pub(super) struct Census {
     met: ObjectSet,
     /// Of the latter, what is let go.
     lone: LoneBases,
+    /// Whether the frames are sound that hold one of several copies of an object.
+    sound: Mutex<BTreeMap<(Id, u64), bool>>,
 }
 
 /// Bases that nobody leads to, of which one object alone is stored as a difference.
@@ -110,6 +113,7 @@ impl Census {
             reached: store.object_set(),
             met: store.object_set(),
             lone: LoneBases::new(store),
+            sound: Mutex::default(),
         };
         census.note_indexed(store);
         census.mark(store, roots, monitor)?;
@@ -139,7 +143,18 @@ impl Census {
 
     /// The copy of an object that is chosen, if it is needed.
     fn chosen(&self, store: &Store, id: &Id) -> Result<Option<Found>, ReadError> {
-        store.find_where(id, |record| self.has(record))
+        let is_sound = |record: &PackRecord, place: &Place| self.is_sound(store, record, place);
+        store.find_where(id, |record| self.has(record), is_sound)
+    }
+
+    /// Whether the frame at a place is as it was written. Asked where there is another copy, so that the
+    /// damaged one is not kept in the place of the sound one; reads each frame once.
+    fn is_sound(&self, store: &Store, pack: &PackRecord, place: &Place) -> bool {
+        let mut known = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+        let frame = (pack.name, place.frame.offset);
+        *known
+            .entry(frame)
+            .or_insert_with(|| store.frames().stored(&pack.name, &place.frame).is_ok())
     }
 
     fn mark(
@@ -309,8 +324,12 @@ impl Census {
         let (mut dead_bytes, mut live) = (0, 0);
         store.for_each_loose(|id, length_bytes| {
             let is_needed = self.met.contains(&id);
-            let is_chosen =
-                is_needed && self.chosen(store, &id)?.is_some_and(|found| found.pack.is_none());
+            // One that is in a pack too is kept if that copy is damaged.
+            let is_better = |found: Found| match found.pack {
+                Some(copy) => !self.is_sound(store, &copy.pack, &copy.place),
+                None => true,
+            };
+            let is_chosen = is_needed && self.chosen(store, &id)?.is_some_and(is_better);
             if is_chosen {
                 live += 1;
             } else {

@@ -123,7 +123,7 @@ impl Prune<'_> {
         if !self.options.is_dry_run {
             // Not before it is known that nothing needed is damaged: what is forgotten can be brought
             // back until then.
-            repository.settle_forgotten()?;
+            self.reserve.or_released(|| Ok(repository.settle_forgotten()?))?;
             let settled = Roots::read(repository, false)?;
             if settled != roots {
                 roots = settled;

@@ -31,6 +31,7 @@ impl Roots {
         if jobs.is_empty() && has_objects(repository)? {
             return Err(PruneError::NoJobs { location: repository.location().to_owned() });
         }
+        repository.refuse_missing_jobs()?;
         let mut objects = Vec::new();
         for job in &jobs {
             let snapshot = |id: &Id| (*id, Kind::Snapshot);
