@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFla
 use rustix::io::Errno;
 
 use super::lost;
-use super::session::{self, LocalSession, random_id};
+use super::session::{self, LocalSession, TRIES, random_id};
 use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
 use crate::base::time::FileTime;
 
@@ -211,15 +211,22 @@ impl Local {
         Ok(created)
     }
 
-    /// Creates a file outside of any session, which a later one clears away where the program is killed.
-    fn create_alone(&self) -> Result<Box<dyn NewFile>, BackendError> {
-        let temporary = format!("tmp/{}-0", random_id()?);
-        Ok(Box::new(LocalNewFile {
-            shared: Arc::clone(&self.shared),
-            session: NO_SESSION.to_owned(),
-            file: self.shared.create_exclusively(&temporary)?,
-            temporary,
-        }))
+    /// Creates a file outside of any session. As long as it is open, it is locked; once the program is killed, a
+    /// later session clears it away.
+    pub(super) fn create_alone(&self) -> Result<Box<dyn NewFile>, BackendError> {
+        let shared = &self.shared;
+        for _ in 0..TRIES {
+            let temporary = format!("tmp/{}-0", random_id()?);
+            let file = shared.create_exclusively(&temporary)?;
+            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+            // Somebody who clears away leftovers may have taken it before it was locked.
+            if locked.is_ok() && self.length(&temporary)?.is_some() {
+                let (shared, session) = (Arc::clone(shared), NO_SESSION.to_owned());
+                return Ok(Box::new(LocalNewFile { shared, session, file, temporary }));
+            }
+            self.remove(&temporary)?;
+        }
+        Err(shared.error("create a file in", "tmp", Errno::AGAIN))
     }
 }
 

@@ -16,7 +16,8 @@ use crate::base::id::hex;
 
 /// Digits of the name of a session.
 pub const SESSION_ID_DIGITS: usize = 32;
-const TRIES: usize = 8;
+/// How often a file is made that somebody clears away before it is locked.
+pub(super) const TRIES: usize = 8;
 
 /// A session of this process.
 #[derive(Debug)]
@@ -152,7 +153,8 @@ fn remove_leftovers(shared: &Shared) {
             stat.is_err_and(|error| error == Errno::NOENT) || is_dead(shared, &session)
         });
         let name = format!("tmp/{file}");
-        if has_ended && (owner != file || is_dead(shared, &name)) {
+        // One that is written outside of any session is locked.
+        if has_ended && is_dead(shared, &name) {
             remove(&name);
         }
     }
@@ -200,5 +202,29 @@ impl Drop for LocalSession {
             let name = self.name();
             let _ignored = rustix::fs::unlinkat(&self.shared.root, name.as_str(), AtFlags::empty());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, Created, Local};
+
+    #[test]
+    fn what_is_written_outside_of_sessions_is_left_as_long_as_somebody_writes_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let local = Local::init(&folder.path().join("repository")).expect("init");
+        let mut file = local.create_alone().expect("create");
+        let names = || local.list("tmp").expect("list").len();
+        file.write(b"text").expect("write");
+        drop(local.open_session().expect("session"));
+        assert_eq!(names(), 1);
+        assert_eq!(file.publish("config").expect("publish"), Created::New);
+        // As of a program that was killed.
+        let left = format!("tmp/{}-0", random_id().expect("id"));
+        std::fs::write(local.path().join(left), b"text").expect("write");
+        assert_eq!(names(), 1);
+        drop(local.open_session().expect("session"));
+        assert_eq!(names(), 0);
     }
 }

@@ -102,5 +102,10 @@ fn print_report(output: &mut Output, report: &PruneReport) -> std::io::Result<()
             size(report.repacked_bytes)
         ),
     };
-    output.line(text.as_bytes())
+    output.line(text.as_bytes())?;
+    if report.postponed > 0 {
+        let more = counted(report.postponed, "pack or loose object", "packs and loose objects");
+        output.line(format!("{more} more can go: run it again.").as_bytes())?;
+    }
+    Ok(())
 }

@@ -80,7 +80,12 @@ impl How {
             (_, true) => Sessions::Leave,
             _ => Sessions::Wait,
         };
-        PruneOptions { unused: self.max_unused.0, sessions, is_dry_run: self.dry_run }
+        PruneOptions {
+            unused: self.max_unused.0,
+            sessions,
+            is_dry_run: self.dry_run,
+            ..PruneOptions::default()
+        }
     }
 }
 
@@ -205,6 +210,8 @@ pub(super) struct Summary {
     unused_bytes: u64,
     /// Packs that were to be stored again in part, and stay because they are damaged.
     damaged_packs: Vec<Id>,
+    /// Packs and loose objects that are left for the next prune, as there were too many for one.
+    postponed: u64,
     /// Whether other programs were waited for.
     waited: bool,
 }
@@ -223,6 +230,7 @@ impl Summary {
             freed_bytes: report.freed_bytes(),
             unused_bytes: report.unused_bytes,
             damaged_packs: report.damaged_packs.clone(),
+            postponed: report.postponed,
             waited: report.waited,
         }
     }

@@ -75,7 +75,7 @@ pub fn pack_object(
     let was_packed = store.is_packed(id);
     let found = store.find(id)?.ok_or(PackObjectError::Missing { id: *id })?;
     let kind = found.kind;
-    let stored = store.load(id, kind)?;
+    let stored = store.load_proved(id, kind)?;
     if store.has_condemned() {
         for (reference, kind) in of_object(store, id, kind)? {
             if !worker.is_present(&reference)? {
@@ -83,18 +83,11 @@ pub fn pack_object(
             }
         }
     }
+    let base = found.base().filter(|_| deltas);
+    worker.put_as_stored(id, kind, &stored, base.as_ref().map(|base| &base.id))?;
     let length_bytes = match &stored {
-        Stored::Whole(bytes) => {
-            let base = found.base().filter(|_| deltas);
-            worker.put_like(kind, bytes, base.as_ref().map(|base| &base.id))?;
-            bytes.len() as u64
-        }
-        Stored::List(list) => {
-            store.prove(id, kind, list)?;
-            let list = list.encode();
-            worker.put_list(*id, kind, &list)?;
-            list.len() as u64
-        }
+        Stored::Whole(bytes) => bytes.len() as u64,
+        Stored::List(list) => list.encode().len() as u64,
     };
     let is_list = matches!(stored, Stored::List(_));
     Ok(Packed { kind, is_list, size_bytes: stored.length_bytes(), length_bytes, was_packed })

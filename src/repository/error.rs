@@ -137,7 +137,7 @@ pub enum RepositoryError {
     TooManyRefs,
     /// A generation would be longer than a control file may be.
     #[error(
-        "more is to be deleted than one generation can name: pack loose objects first, with runup-pack-objects"
+        "what is to be deleted cannot be named in one generation, as all of it refers to each other"
     )]
     TooManyCondemned,
     /// What a snapshot or ref would refer to is not there, or condemned.

@@ -89,8 +89,9 @@ impl Repository {
     ///
     /// The backend fails.
     pub fn sessions_besides(&self, own: &str) -> Result<Vec<String>, RepositoryError> {
-        let listed = self.backend.list("sessions")?;
-        Ok(listed.into_iter().map(|listed| listed.name).filter(|name| name != own).collect())
+        let files =
+            self.backend.list("sessions")?.into_iter().filter(|listed| !listed.is_directory);
+        Ok(files.map(|listed| listed.name).filter(|name| name != own).collect())
     }
 
     /// Removes generations and tables of refs that come before these.

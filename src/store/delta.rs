@@ -76,6 +76,12 @@ impl Store {
         }))
     }
 
+    /// Whether an object is stored whole, in a pack that is not condemned, so that what resembles it is stored as
+    /// a difference from it and from no other.
+    pub fn is_base_at_hand(&self, id: &Id) -> bool {
+        self.segments.place_of_base(id, |pack, place| self.may_use(pack, place)).is_some()
+    }
+
     /// What a new object that resembles `like` is best stored as a difference from: that object, or
     /// what it is stored as a difference from itself; and the bytes of its frame that are decoded to
     /// get at it. `None` if that is not at hand, is condemned, or damaged in the index.

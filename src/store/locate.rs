@@ -110,6 +110,30 @@ impl Store {
         }
     }
 
+    /// The copy of an object from which others can be decoded that are stored as a difference from it: one that
+    /// is whole, in a pack of which `is_there` holds, or loose. Where there are several copies, one of
+    /// which `is_sound` holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::find`].
+    pub fn find_base_where(
+        &self,
+        id: &Id,
+        is_there: impl Fn(&PackRecord) -> bool,
+        is_sound: impl Fn(&PackRecord, &Place) -> bool,
+    ) -> Result<Option<Found>, ReadError> {
+        let mut places = self.segments.places(id);
+        places.retain(|(pack, _)| is_there(pack));
+        let is_alone = places.len() == 1;
+        let whole = places.into_iter().filter(|(_, place)| place.is_whole());
+        let mut whole = whole.filter(|(pack, place)| is_alone || is_sound(pack, place));
+        match whole.next() {
+            Some((pack, place)) => Ok(Some(Found::packed(pack, place))),
+            None => Ok(self.find_loose(id)?.filter(|found| !found.is_list)),
+        }
+    }
+
     /// As [`Store::find`]; where no index knows the object, footers of packs that no sound index
     /// covers are read too.
     ///

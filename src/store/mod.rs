@@ -134,6 +134,17 @@ impl Store {
         self.segments.set_condemned(condemned);
     }
 
+    /// Does something for which what is condemned is as good as what is not, as long as it is there.
+    ///
+    /// Nothing may be stored meanwhile.
+    pub fn with_condemned<T>(&self, work: impl FnOnce() -> T) -> T {
+        let condemned = self.segments.condemned();
+        self.set_condemned(Condemned::default());
+        let done = work();
+        self.set_condemned(condemned);
+        done
+    }
+
     /// Looks again at which index segments and loose objects there are.
     ///
     /// # Errors

@@ -95,6 +95,19 @@ impl Store {
         }
     }
 
+    /// As [`Store::load`]; a list is proved too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::load`], and as [`Store::prove`].
+    pub fn load_proved(&self, id: &Id, kind: Kind) -> Result<Stored, ReadError> {
+        let stored = self.load(id, kind)?;
+        if let Stored::List(list) = &stored {
+            self.prove(id, kind, list)?;
+        }
+        Ok(stored)
+    }
+
     /// As [`Store::load`], but goes by what the index knows already.
     pub(super) fn load_from_known_places(&self, id: &Id, kind: Kind) -> Result<Stored, ReadError> {
         if let Some((pack, place)) = self.segments.first_place(id)

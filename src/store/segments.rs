@@ -186,6 +186,10 @@ impl Segments {
         *self.condemned.write().unwrap_or_else(PoisonError::into_inner) = condemned;
     }
 
+    pub(super) fn condemned(&self) -> Condemned {
+        self.condemned.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn is_condemned_loose(&self, id: &Id) -> bool {
         self.condemned.read().unwrap_or_else(PoisonError::into_inner).loose.contains(id)
     }
@@ -265,8 +269,7 @@ impl Segments {
         let condemned = self.condemned.read().unwrap_or_else(PoisonError::into_inner);
         let mut base = None;
         self.visit_published(id, |pack, place| {
-            let is_base = place.base.is_none() && !place.is_list;
-            let is_base = is_base && !condemned.packs.contains(&pack.name);
+            let is_base = place.is_whole() && !condemned.packs.contains(&pack.name);
             base = Some(place).filter(|place| is_base && is_there(&pack, place));
             base.is_some()
         });

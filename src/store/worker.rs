@@ -12,7 +12,7 @@ use super::open_frame::{OpenFrame, RawFrame};
 use super::pack_writer::PackPart;
 use super::publisher::Message;
 use super::share::{Pending, ShareFrames, SharedFrame};
-use super::{Store, WriteError};
+use super::{Store, Stored, WriteError};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
@@ -169,6 +169,25 @@ impl<'i> Worker<'i> {
     pub fn put_list(&mut self, id: Id, kind: Kind, list: &[u8]) -> Result<(), WriteError> {
         let object = FrameObject { id, kind, is_list: true, length: list.len() as u32 };
         self.put_stored(object, list, None)
+    }
+
+    /// Stores an object as it is stored elsewhere: as its bytes, maybe as what differs from `like`, or as its
+    /// list, which was proved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::put`].
+    pub fn put_as_stored(
+        &mut self,
+        id: &Id,
+        kind: Kind,
+        stored: &Stored,
+        like: Option<&Id>,
+    ) -> Result<(), WriteError> {
+        match stored {
+            Stored::Whole(bytes) => self.put_like(kind, bytes, like).map(drop),
+            Stored::List(list) => self.put_list(*id, kind, &list.encode()),
+        }
     }
 
     /// Whether the object is stored, or on its way.

@@ -11,6 +11,7 @@ mod bad_input;
 mod check;
 mod check_ignore;
 mod composition;
+mod copies;
 mod crash;
 mod damage;
 mod deltas;

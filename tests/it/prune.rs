@@ -273,6 +273,15 @@ fn nothing_is_deleted_where_something_is_wrong() {
 }
 
 #[test]
+fn what_is_no_session_stops_no_prune() {
+    let (sandbox, looks) = backed_up(2);
+    sandbox.run("runup forget --keep-last 1 && mkdir .runup/sessions/old").succeeds();
+    let (_, summary) = prune(&sandbox, "");
+    assert!(summary["deleted_packs"].as_u64().unwrap() > 0, "{summary}");
+    restores(&sandbox, 2, &looks[1]);
+}
+
+#[test]
 fn packs_that_no_index_covers_go() {
     let (sandbox, looks) = backed_up(2);
     let (other, _) = backed_up(1);

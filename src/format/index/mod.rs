@@ -58,6 +58,14 @@ pub struct Place {
     pub base: Option<Base>,
 }
 
+impl Place {
+    /// Whether the object's bytes stand there, neither as a list nor as a difference: so that others can be
+    /// decoded from them.
+    pub fn is_whole(&self) -> bool {
+        !self.is_list && self.base.is_none()
+    }
+}
+
 const DAMAGED: DecodeError = DecodeError { what: "index is damaged", offset: 0 };
 
 /// The bits of an id that choose its slot, in a segment of so many objects.

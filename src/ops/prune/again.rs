@@ -65,32 +65,61 @@ pub(super) fn keep(
     rescue.run()
 }
 
-/// These packs, each after all of them that refer to it: so whatever is left of them, when not all are
+/// A name on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    Pack(Id),
+    Loose(Id),
+}
+
+/// All names on a list.
+fn names(condemned: &Condemned) -> impl Iterator<Item = Name> {
+    let packs = condemned.packs.iter().copied().map(Name::Pack);
+    packs.chain(condemned.loose.iter().copied().map(Name::Loose))
+}
+
+/// The names on a list, each after all of them that refer to it: so whatever is left of them, when not all are
 /// deleted, is complete. Those that refer to each other are left out.
-pub(super) fn in_order(packs: &BTreeSet<Id>, store: &Store) -> Result<Vec<Id>, PruneError> {
-    let mut others = Condemned { packs: packs.clone(), ..Condemned::default() };
+pub(super) fn in_order(condemned: &Condemned, store: &Store) -> Result<Vec<Name>, PruneError> {
+    let mut others = condemned.clone();
     let mut rescue = Rescue::new(store, &mut others)?;
-    let mut referrers: BTreeMap<Id, usize> = packs.iter().map(|name| (*name, 0)).collect();
+    let mut referrers: BTreeMap<Name, usize> = names(condemned).map(|name| (name, 0)).collect();
+    let covered = store.covered_packs();
     let mut references = BTreeMap::new();
-    for name in packs {
-        rescue.condemned.packs.remove(name);
-        let referred = match rescue.pack(name) {
-            Ok(()) => std::mem::take(&mut rescue.packs),
-            // What it refers to cannot be told.
-            Err(PruneError::Needed(_)) => {
-                packs.iter().filter(|other| *other != name).copied().collect()
+    for name in names(condemned) {
+        let looked_at = match name {
+            // Nobody can meet what is in there, and so what it refers to.
+            Name::Pack(pack) if !covered.contains_key(&pack) => Ok(()),
+            Name::Pack(pack) => {
+                rescue.condemned.packs.remove(&pack);
+                rescue.pack(&pack)
             }
+            Name::Loose(id) => {
+                rescue.condemned.loose.remove(&id);
+                rescue.loose(&id)
+            }
+        };
+        let (packs, loose) = (std::mem::take(&mut rescue.packs), std::mem::take(&mut rescue.loose));
+        rescue.condemned.packs.extend(&packs);
+        rescue.condemned.loose.extend(&loose);
+        match name {
+            Name::Pack(pack) => drop(rescue.condemned.packs.insert(pack)),
+            Name::Loose(id) => drop(rescue.condemned.loose.insert(id)),
+        }
+        let packs = packs.into_iter().map(Name::Pack);
+        let referred: Vec<Name> = match looked_at {
+            Ok(()) => packs.chain(loose.into_iter().map(Name::Loose)).collect(),
+            // What it refers to cannot be told.
+            Err(PruneError::Needed(_)) => names(condemned).filter(|other| *other != name).collect(),
             Err(error) => return Err(error),
         };
-        rescue.packs.clear();
-        rescue.condemned.packs.extend(referred.iter().chain([name]));
         for other in &referred {
             referrers.entry(*other).and_modify(|count| *count += 1);
         }
-        references.insert(*name, referred);
+        references.insert(name, referred);
     }
-    let is_free = |(_, count): &(&Id, &usize)| **count == 0;
-    let mut free: Vec<Id> = referrers.iter().filter(is_free).map(|(name, _)| *name).collect();
+    let is_free = |(_, count): &(&Name, &usize)| **count == 0;
+    let mut free: Vec<Name> = referrers.iter().filter(is_free).map(|(name, _)| *name).collect();
     let mut order = Vec::new();
     while let Some(name) = free.pop() {
         order.push(name);
@@ -181,7 +210,7 @@ impl<'p> Rescue<'p> {
     /// Whether a copy of the object stays, if need be since it came off the list.
     fn find(&mut self, id: &Id, as_base: bool) -> Result<bool, PruneError> {
         let mut places = self.store.segments().places(id);
-        places.retain(|(pack, place)| self.has(pack) && !(as_base && place.base.is_some()));
+        places.retain(|(pack, place)| self.has(pack) && (place.is_whole() || !as_base));
         let is_condemned = |pack: &PackRecord| self.condemned.packs.contains(&pack.name);
         if places.iter().any(|(pack, _)| !is_condemned(pack)) {
             return Ok(true);

@@ -1,7 +1,8 @@
 //! The first mark: what is needed, and how much of each pack that is.
 //!
 //! Invariant: of each object that is needed one stored copy is chosen, whole where there is a whole
-//! one; all others are unneeded, and no pack that is kept as it is refers to what is not kept.
+//! one, and in any case where another one is a difference from it; all others are unneeded, and no pack that is
+//! kept as it is refers to what is not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -67,6 +68,8 @@ pub(super) struct Census {
     reached: ObjectSet,
     /// That, and what it is stored as a difference from.
     met: ObjectSet,
+    /// What any of that is stored as a difference from.
+    bases: ObjectSet,
     /// Of the latter, what is let go.
     lone: LoneBases,
     /// Whether the frames are sound that hold one of several copies of an object.
@@ -112,6 +115,7 @@ impl Census {
             dead_copies: 0,
             reached: store.object_set(),
             met: store.object_set(),
+            bases: store.object_set(),
             lone: LoneBases::new(store),
             sound: Mutex::default(),
         };
@@ -143,8 +147,17 @@ impl Census {
 
     /// The copy of an object that is chosen, if it is needed.
     fn chosen(&self, store: &Store, id: &Id) -> Result<Option<Found>, ReadError> {
+        self.copy(store, id, self.bases.contains(id))
+    }
+
+    /// The best copy of an object; as a base, of those that can serve as one.
+    fn copy(&self, store: &Store, id: &Id, as_base: bool) -> Result<Option<Found>, ReadError> {
+        let is_there = |record: &PackRecord| self.has(record);
         let is_sound = |record: &PackRecord, place: &Place| self.is_sound(store, record, place);
-        store.find_where(id, |record| self.has(record), is_sound)
+        match as_base {
+            true => store.find_base_where(id, is_there, is_sound),
+            false => store.find_where(id, is_there, is_sound),
+        }
     }
 
     /// Whether the frame at a place is as it was written. Asked where there is another copy, so that the
@@ -164,23 +177,33 @@ impl Census {
         monitor: &dyn Monitor,
     ) -> Result<(), PruneError> {
         let mut walk = Walk::new(store);
-        let mut met = store.object_set();
+        let (mut met, mut bases) = (store.object_set(), store.object_set());
         for (id, kind) in &roots.objects {
             let root = Reached { id: *id, kind: *kind, path: None };
             walk.run::<PruneError>(&root, &mut |reached| {
                 if monitor.is_cancelled() {
                     return Err(PruneError::Cancelled);
                 }
-                let found = self.chosen(store, &reached.id)?;
-                if found.is_none() {
-                    let Reached { id, kind, .. } = *reached;
+                let Reached { id, kind, .. } = *reached;
+                let found = self.copy(store, &id, bases.contains(&id))?;
+                let Some(found) = found else {
                     return Err(PruneError::Needed(ReadError::Missing { id, kind }));
+                };
+                met.insert(&id);
+                if let Some(base) = found.base()
+                    && bases.insert(&base.id)
+                    && self.copy(store, &base.id, true)?.is_none()
+                {
+                    // Other copies of it may be sound, and are of no use to what is a difference from it.
+                    let missing = ReadError::Missing { id: base.id, kind: base.kind };
+                    let error = store.load_base(&base).err().unwrap_or(missing);
+                    return Err(PruneError::Needed(error));
                 }
-                met.insert(&reached.id);
-                Ok(found)
+                Ok(Some(found))
             })?;
         }
         self.met = met;
+        self.bases = bases;
         self.reached = walk.into_reached();
         Ok(())
     }

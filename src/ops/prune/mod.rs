@@ -10,6 +10,7 @@
 mod again;
 mod census;
 mod choose;
+mod fit;
 mod repack;
 mod report;
 mod roots;
@@ -143,6 +144,8 @@ impl Prune<'_> {
         condemned.packs.extend(self.indexed_but_gone()?);
         census.release_lone_bases(repository.store(), &choice, self.monitor)?;
         let repacked = self.repack(&census, &choice, &mut condemned, &mut report)?;
+        report.postponed =
+            fit::fit(&mut condemned, self.options.condemned_max, repository.store())?;
         if condemned.packs.is_empty() && condemned.loose.is_empty() {
             // A generation counts the jobs whose files are removed. Older ones stay, as sessions that
             // nobody has waited for may obey them.

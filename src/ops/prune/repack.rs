@@ -13,9 +13,7 @@ use crate::base::limits::PACK_BYTES_TARGET;
 use crate::base::monitor::Monitor;
 use crate::format::index::{IndexBuilder, Place};
 use crate::format::pack::{FrameRecord, PackClass};
-use crate::store::{
-    InsertOptions, Inserter, PackPart, PackWriter, Store, Stored, Worker, read_footer,
-};
+use crate::store::{InsertOptions, Inserter, PackPart, PackWriter, Store, Worker, read_footer};
 
 /// What was stored again.
 #[derive(Debug, Default)]
@@ -156,7 +154,8 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// Stores one object anew; one that is stored as a difference stays so if it may.
+    /// Stores one object anew; one that is stored as a difference stays so if it may, and only from the
+    /// same base: no other was marked.
     fn put(
         &self,
         worker: &mut Worker<'_>,
@@ -164,18 +163,9 @@ impl Copier<'_> {
         place: &Place,
         stays: bool,
     ) -> Result<(), PruneError> {
-        let kind = place.kind;
-        match self.store.load(id, kind)? {
-            Stored::Whole(bytes) => {
-                let base = place.base.filter(|_| stays);
-                worker.put_like(kind, &bytes, base.as_ref().map(|base| &base.id))?;
-            }
-            Stored::List(list) => {
-                self.store.prove(id, kind, &list)?;
-                worker.put_list(*id, kind, &list.encode())?;
-            }
-        }
-        Ok(())
+        let stored = self.store.load_proved(id, place.kind)?;
+        let base = place.base.filter(|base| stays && self.store.is_base_at_hand(&base.id));
+        Ok(worker.put_as_stored(id, place.kind, &stored, base.as_ref().map(|base| &base.id))?)
     }
 
     fn finish(mut self) -> Result<Repacked, PruneError> {

@@ -4,6 +4,7 @@ use super::census::Census;
 use super::choose::Choice;
 use crate::backend::BackendError;
 use crate::base::id::Id;
+use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::repository::RepositoryError;
 use crate::store::{ReadError, WriteError};
 
@@ -37,8 +38,13 @@ pub enum Sessions {
     Leave,
 }
 
+/// Bytes that a name takes in the file of a generation: its digits, quotes and a comma.
+const NAME_BYTES: usize = 67;
+/// Bytes of such a file that are left for all else.
+const OTHER_BYTES: usize = 4096;
+
 /// How a prune goes about it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PruneOptions {
     /// What need not be cleared away.
     pub unused: Unused,
@@ -46,6 +52,20 @@ pub struct PruneOptions {
     pub sessions: Sessions,
     /// Whether to find out only what would be done.
     pub is_dry_run: bool,
+    /// How many packs and loose objects are deleted at most; by default, as many as the file of a generation has
+    /// room for.
+    pub condemned_max: usize,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self {
+            unused: Unused::default(),
+            sessions: Sessions::default(),
+            is_dry_run: false,
+            condemned_max: (CONTROL_FILE_BYTES_MAX as usize - OTHER_BYTES) / NAME_BYTES,
+        }
+    }
 }
 
 /// What a prune is about to do.
@@ -131,6 +151,8 @@ pub struct PruneReport {
     pub unused_bytes: u64,
     /// Packs that were to be stored again in part and are damaged: they stay.
     pub damaged_packs: Vec<Id>,
+    /// Packs and loose objects that could go too, and are left for the next prune: these were too many for one.
+    pub postponed: u64,
     /// Whether others were waited for.
     pub waited: bool,
 }
@@ -209,7 +231,10 @@ impl From<ReadError> for PruneError {
 
 impl From<WriteError> for PruneError {
     fn from(error: WriteError) -> Self {
-        Self::Repository(error.into())
+        match error {
+            WriteError::Read(error) => error.into(),
+            other => Self::Repository(other.into()),
+        }
     }
 }
 

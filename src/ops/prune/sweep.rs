@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::again::Name;
 use super::census::Census;
 use super::{Prune, PruneError, PruneReport, again};
 use crate::base::id::Id;
@@ -59,7 +60,8 @@ impl Prune<'_> {
                 other => other?,
             };
             for name in unread {
-                let packs = BTreeSet::from([name]);
+                let Name::Pack(pack) = name else { continue };
+                let packs = BTreeSet::from([pack]);
                 self.delete(&Condemned { packs, ..Condemned::default() }, report)?;
                 self.repository.backend().note_unsynced("packs");
                 self.repository.backend().sync("packs")?;
@@ -78,14 +80,14 @@ impl Prune<'_> {
     /// Condemned packs that no reader of anything that stays can meet, whichever copies it meets: they
     /// hold nothing that is needed, nor do those refer to it that do. Each comes after those that refer
     /// to it.
-    fn unread(&self, census: &Census, condemned: &Condemned) -> Result<Vec<Id>, PruneError> {
+    fn unread(&self, census: &Census, condemned: &Condemned) -> Result<Vec<Name>, PruneError> {
         let is_read = |name: &Id| census.packs.get(name).is_none_or(|pack| pack.holds_needed);
         let (read, unread): (BTreeSet<Id>, BTreeSet<Id>) =
             condemned.packs.iter().partition(|name| is_read(name));
         let mut unread = Condemned { packs: unread, ..Condemned::default() };
         let store = self.repository.store();
         again::keep(read, &condemned.loose, store, &mut unread)?;
-        again::in_order(&unread.packs, store)
+        again::in_order(&unread, store)
     }
 
     /// Packs that the index names and that are not there.

@@ -1,0 +1,226 @@
+//! Several stored copies of one object, of which some are damaged, condemned, or differences from others: a prune
+//! keeps those that are needed.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use runup::base::hash::object_id;
+use runup::base::id::Id;
+use runup::base::kind::Kind;
+use runup::base::monitor::Problems;
+use runup::base::time::FileTime;
+use runup::format::snapshot::RootRecord;
+use runup::format::tree::{self, Entry, Metadata, Node};
+use runup::ops::prune::{PruneError, PruneOptions, Unused, prune};
+use runup::ops::write_snapshot::{SnapshotLabels, write_snapshot};
+use runup::repository::Repository;
+use runup::store::{Condemned, InsertOptions, Inserter, WriteError, put_any, put_any_like};
+
+use crate::heal::damage;
+use crate::sandbox::{Sandbox, noise};
+
+const LENGTH: usize = 200_000;
+
+/// A version of a file that others resemble.
+fn version(number: u8) -> Vec<u8> {
+    let mut bytes = noise(LENGTH, 1);
+    bytes[100] ^= number;
+    bytes
+}
+
+fn id(number: u8) -> Id {
+    object_id(Kind::Blob, &version(number))
+}
+
+/// A repository into which objects are put one by one.
+struct Shelf {
+    sandbox: Sandbox,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.run("runup --repository .runup init").succeeds();
+        Self { sandbox }
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::open(&self.sandbox.path(".runup")).unwrap()
+    }
+
+    /// Stores versions in a pack of their own, whatever there is of them already, whole or as a
+    /// difference from another version; that pack.
+    fn put(&self, versions: &[(u8, Option<u8>)]) -> Id {
+        let repository = self.repository();
+        let session = repository.write_session().unwrap();
+        let compression = repository.config().compression();
+        let options = InsertOptions { workers: 1, compression, again: true };
+        let inserter = Inserter::new(repository.store(), session.id(), options);
+        let put = inserter.run_one(|worker| {
+            for (number, like) in versions {
+                let like = like.map(id);
+                put_any_like(worker, Kind::Blob, &version(*number), like.as_ref())?;
+            }
+            Ok::<_, WriteError>(())
+        });
+        put.unwrap();
+        let packs = inserter.packs();
+        assert_eq!(packs.len(), 1);
+        packs[0]
+    }
+
+    /// Publishes a job of these versions.
+    fn publish(&self, versions: &[u8]) {
+        let entry = |number: &u8| Entry {
+            name: number.to_string().into_bytes().into(),
+            metadata: Metadata { mode: 0o644, mtime: FileTime::default(), ..Metadata::default() },
+            node: Node::File { size_bytes: LENGTH as u64, id: id(*number) },
+        };
+        let entries: Vec<Entry> = versions.iter().map(entry).collect();
+        let repository = self.repository();
+        let session = repository.write_session().unwrap();
+        let options = InsertOptions::new(1, repository.config().compression());
+        let inserter = Inserter::new(repository.store(), session.id(), options);
+        let bytes = tree::encode(&entries);
+        let root = inserter.run_one(|worker| put_any(worker, Kind::Tree, &bytes)).unwrap().0;
+        drop(session);
+        let labels = SnapshotLabels {
+            project: "app".to_owned(),
+            time: "2026-01-02T03:04:05+00:00".to_owned(),
+            host: "here".to_owned(),
+            user: "me".to_owned(),
+            description: None,
+            tags: Vec::new(),
+        };
+        write_snapshot(&self.repository(), RootRecord::of_tree(root), &labels).unwrap();
+    }
+
+    fn damage(&self, pack: Id) {
+        damage(&self.sandbox.path(&format!(".runup/packs/{pack}.pack")));
+    }
+
+    fn prune(&self) -> Result<(), PruneError> {
+        let options = PruneOptions { unused: Unused::Bytes(0), ..PruneOptions::default() };
+        prune(&self.repository(), &options, &Problems::default(), &mut |_| ()).map(drop)
+    }
+
+    /// Whether a version can be read.
+    fn reads(&self, number: u8) -> bool {
+        let read = self.repository().store().read(&id(number), Kind::Blob);
+        read.is_ok_and(|bytes| bytes == version(number))
+    }
+
+    fn files(&self) -> usize {
+        let count = |name| fs::read_dir(self.sandbox.path(name)).unwrap().count();
+        count(".runup/packs") + count(".runup/objects")
+    }
+}
+
+#[test]
+fn a_base_is_kept_whole_whatever_other_copies_of_it_are_like() {
+    let shelf = Shelf::new();
+    shelf.sandbox.write("base", &version(1));
+    shelf.sandbox.run("runup-hash-object -w base").succeeds();
+    let whole = shelf.put(&[(1, None)]);
+    shelf.put(&[(2, Some(1))]);
+    shelf.put(&[(3, None)]);
+    shelf.put(&[(1, Some(3))]);
+    shelf.publish(&[1, 2, 3]);
+    // What is left of the base is a loose copy, and one that is a difference itself.
+    shelf.damage(whole);
+    assert!([1, 2, 3].iter().all(|number| shelf.reads(*number)));
+    shelf.prune().unwrap();
+    assert!([1, 2, 3].iter().all(|number| shelf.reads(*number)));
+}
+
+#[test]
+fn where_no_sound_copy_can_be_a_base_nothing_is_deleted() {
+    let shelf = Shelf::new();
+    let whole = shelf.put(&[(1, None)]);
+    shelf.put(&[(2, Some(1)), (4, None)]);
+    shelf.put(&[(3, None)]);
+    shelf.put(&[(1, Some(3))]);
+    shelf.publish(&[1, 2, 3]);
+    shelf.damage(whole);
+    assert!(shelf.reads(1) && !shelf.reads(2) && shelf.reads(3));
+    let files = shelf.files();
+    assert!(matches!(shelf.prune(), Err(PruneError::Needed(_))));
+    assert_eq!(shelf.files(), files);
+    assert!(shelf.reads(1) && shelf.reads(3));
+    // A whole copy mends both.
+    shelf.put(&[(1, None)]);
+    shelf.prune().unwrap();
+    assert!([1, 2, 3].iter().all(|number| shelf.reads(*number)) && !shelf.reads(4));
+}
+
+#[test]
+fn what_is_stored_again_is_a_difference_from_nothing_that_goes() {
+    let shelf = Shelf::new();
+    let whole = shelf.put(&[(1, None)]);
+    // Something unneeded beside it, so that it is stored again.
+    shelf.put(&[(2, Some(1)), (4, Some(1))]);
+    shelf.put(&[(3, None)]);
+    shelf.put(&[(1, Some(3))]);
+    shelf.publish(&[2]);
+    // As by a prune that was killed right then. The other copy of the base is a difference from what
+    // nothing needs.
+    let repository = shelf.repository();
+    let condemned = Condemned { packs: BTreeSet::from([whole]), ..Condemned::default() };
+    repository.write_session().unwrap().condemn(&condemned).unwrap();
+    shelf.prune().unwrap();
+    assert!(shelf.reads(2));
+    shelf.sandbox.run("runup --repository .runup check --read-data").succeeds();
+    shelf.prune().unwrap();
+    assert!(shelf.reads(2));
+}
+
+/// Prunes with room for so many names in a generation; how many packs and loose objects were left for the next one.
+fn prune_some(sandbox: &Sandbox, condemned_max: usize) -> (u64, u64) {
+    let repository = Repository::open(&sandbox.path(".runup")).unwrap();
+    let options =
+        PruneOptions { unused: Unused::Bytes(0), condemned_max, ..PruneOptions::default() };
+    let report = prune(&repository, &options, &Problems::default(), &mut |_| ()).unwrap();
+    (report.deleted_packs + report.deleted_loose, report.postponed)
+}
+
+#[test]
+fn what_one_generation_cannot_name_goes_with_the_next_ones() {
+    for condemned_max in [2, 7] {
+        let sandbox = Sandbox::with_projects("  app:\n    include: [src]\n");
+        for job in 0..7_u32 {
+            for number in 0..12 {
+                sandbox
+                    .write(&format!("src/{}/{number}", number % 3), &noise(900, job * 7 + number));
+            }
+            // Half of the jobs are loose objects.
+            match job % 2 {
+                0 => sandbox.run("runup backup").succeeds(),
+                _ => sandbox
+                    .run(
+                        "find src -type f -print0 | runup-hash-object -w -z --stdin-paths |
+                         runup-mktree -z --recursive --plain |
+                         runup-write-snapshot --project app",
+                    )
+                    .succeeds(),
+            };
+        }
+        let look = sandbox.look("src");
+        sandbox.run("runup forget --keep-last 1").succeeds();
+        let mut rounds = 0;
+        loop {
+            let (deleted, postponed) = prune_some(&sandbox, condemned_max);
+            assert!(deleted <= condemned_max as u64);
+            // What is left is complete.
+            sandbox.run("runup check --read-data").succeeds();
+            sandbox.run("rm -rf out; runup-checkout --plain app --to out").succeeds();
+            assert_eq!(sandbox.look("out/src"), look);
+            rounds += 1;
+            if postponed == 0 {
+                break;
+            }
+            assert!(deleted > 0, "each gets on with it");
+        }
+        assert!(rounds >= 3, "{rounds}");
+        assert_eq!(prune_some(&sandbox, usize::MAX), (0, 0));
+    }
+}
