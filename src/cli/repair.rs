@@ -217,6 +217,11 @@ fn affected(report: &FsckReport) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
+/// Whether such a finding is about a file that is lost, and named what is needed.
+fn names_others(code: &str) -> bool {
+    matches!(code, "lost_jobs" | "missing_job" | "missing_refs" | "missing_generation")
+}
+
 fn print_verdict(output: &mut Output, report: &RepairReport, dry: bool) -> std::io::Result<()> {
     let done = counted(report.actions.len() as u64, "action", "actions");
     let would = if dry { " would be taken" } else { "" };
@@ -226,6 +231,9 @@ fn print_verdict(output: &mut Output, report: &RepairReport, dry: bool) -> std::
     let text = match (damages(remaining), dry) {
         (0, _) => "The repository is sound.".to_owned(),
         (_, true) => "Nothing was changed.".to_owned(),
+        (_, false) if remaining.findings.iter().any(|finding| names_others(finding.code)) => {
+            "Damage remains: what the lost files named is not known.".to_owned()
+        }
         (_, false) if paths == 0 => "Damage remains that no job or ref suffers from.".to_owned(),
         (_, false) => format!(
             "{} cannot be restored. The next `runup backup` stores again what its sources still have: \

@@ -145,7 +145,11 @@ impl Repository {
     }
 
     /// The highest number of a job that is there, or that the newest generation counts.
-    pub(super) fn highest_counted(&self) -> Result<u64, RepositoryError> {
+    ///
+    /// # Errors
+    ///
+    /// The newest generation is damaged; the backend fails.
+    pub fn highest_counted(&self) -> Result<u64, RepositoryError> {
         Ok(self.highest_number()?.max(self.newest_generation()?.highest_job))
     }
 
@@ -183,12 +187,42 @@ impl WriteSession<'_> {
         self.publish_above(projects, 0)
     }
 
+    /// As [`WriteSession::publish`], with the number behind `highest`, which was the highest one that was given;
+    /// `None` if it was taken since, and nothing was published.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteSession::publish`].
+    pub fn publish_after(
+        mut self,
+        highest: u64,
+        projects: &BTreeMap<String, Id>,
+    ) -> Result<Option<u64>, RepositoryError> {
+        self.repository.refuse_lost_jobs()?;
+        let record = self.record(projects)?;
+        let is_overtaken = self.repository.highest_counted()? > highest;
+        let job = highest + 1;
+        Ok((!is_overtaken && self.publish_job(job, record)?).then_some(job))
+    }
+
     /// As [`WriteSession::publish`], with a number that is higher than `number`, whatever is gone.
     pub(super) fn publish_above(
         mut self,
         projects: &BTreeMap<String, Id>,
         number: u64,
     ) -> Result<u64, RepositoryError> {
+        let record = self.record(projects)?;
+        let mut job = self.repository.highest_number()?.max(self.highest_job).max(number);
+        loop {
+            job += 1;
+            if self.publish_job(job, record.clone())? {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// What the next job's file holds, but for its number. All that it relies on is durable then.
+    fn record(&self, projects: &BTreeMap<String, Id>) -> Result<JobRecord, RepositoryError> {
         let repository = self.repository;
         let (generation, refs) = (repository.highest_in("gc")?, repository.highest_in("refs")?);
         // What the job says was there must not be gone after a power cut.
@@ -198,15 +232,12 @@ impl WriteSession<'_> {
             }
         }
         repository.backend.sync_all()?;
-        let mut job = repository.highest_number()?.max(self.highest_job).max(number);
-        loop {
-            job += 1;
-            let projects = projects.clone();
-            let record = control::encode(&JobRecord { generation, job, projects, refs });
-            if self.publish_as(&record, &numbered_file("jobs", job))? {
-                return Ok(job);
-            }
-        }
+        Ok(JobRecord { generation, job: 0, projects: projects.clone(), refs })
+    }
+
+    fn publish_job(&mut self, job: u64, record: JobRecord) -> Result<bool, RepositoryError> {
+        let record = control::encode(&JobRecord { job, ..record });
+        self.publish_as(&record, &numbered_file("jobs", job))
     }
 
     /// Publishes the refs that `change` makes of those there are, whose targets and all they refer

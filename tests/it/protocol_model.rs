@@ -1,6 +1,6 @@
 //! An executable model of the write protocol: sessions, generations, fencing and deletion.
 //!
-//! Backups, pipelines, prunes, restores, forgets, merges and changes of refs run as step machines over a small
+//! Backups, pipelines, prunes, repairs, restores, forgets, merges and changes of refs run as step machines over a small
 //! repository, one atomic storage operation at a time, in an order drawn from a seed. Processes are
 //! killed and the power is cut. No step consults a clock.
 //!
@@ -17,6 +17,7 @@ mod flaw;
 mod others;
 mod pipeline;
 mod prune;
+mod repairer;
 mod repository;
 mod schedule;
 mod session;

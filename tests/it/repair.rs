@@ -235,6 +235,12 @@ fn what_nobody_has_any_more_can_be_left_out() {
     assert_eq!(kept.sandbox.look("out"), expected);
     let again = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
     assert_eq!(actions(&again), BTreeSet::new(), "once is enough");
+    // As if it had been killed before it published the newest state again.
+    fs::remove_file(kept.sandbox.path(".runup/jobs/00000005")).unwrap();
+    let again = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
+    assert_eq!(actions(&again), BTreeSet::from(["published_again"]));
+    let latest = kept.sandbox.run("runup-rev-parse --plain app").succeeds().stdout();
+    assert_eq!(latest.trim(), newest.to_hex());
     kept.sandbox.run("runup forget app --job 2").succeeds();
     kept.sandbox.run("runup check --read-data").succeeds();
     kept.sandbox.run("runup repair").succeeds();

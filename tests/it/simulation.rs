@@ -1,4 +1,4 @@
-//! The real code under schedules: backups, pipelines, prunes, restores, forgets and changes of refs,
+//! The real code under schedules: backups, pipelines, prunes, repairs, restores, forgets and changes of refs,
 //! each a thread of its own that stops before every operation of its backend.
 //!
 //! The backend is a disk in memory that forgets in a power cut what was not flushed. Whose turn it is,
@@ -6,10 +6,13 @@
 //! salt of a pack's name is not, nor which of two threads of a writer comes first, so a seed gives
 //! nearly the same schedule again, not always the same.
 //!
+//! In some schedules the disk loses a pack before they begin, or changes one of several copies. What cannot be
+//! read since then is excused, and nothing else is.
+//!
 //! Invariant: whenever a name has vanished or a job or table of refs has come, every job that was
 //! acknowledged and not forgotten is there, everything that any job or ref leads to can be read, and
-//! no change of a ref is lost; restores succeed; in the end a backup and a prune succeed, and a second
-//! prune finds nothing to do.
+//! no change of a ref is lost; restores succeed; in the end a repair, a backup and a prune
+//! succeed, the newest state of the project is in its last job, and a second prune finds nothing to do.
 //!
 //! `RUNUP_SIMULATION_SEED` runs one schedule, `RUNUP_SIMULATION_SCHEDULES` asks for a number of them.
 

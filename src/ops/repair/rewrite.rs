@@ -1,46 +1,22 @@
 //! Snapshots written anew without what is lost, each published in a job behind all others.
 //!
-//! Invariant: the snapshots that were there stay, until somebody forgets them; and what was the newest
-//! state of a project before still is: where that lacks nothing, it is published again, last.
+//! Invariant: the snapshots that were there stay, until somebody forgets them. What was the newest state
+//! of a project still is, whoever publishes meanwhile: a job is published only if none has come since
+//! it was looked what there is, older states come first, and where the newest one lacks nothing, it is
+//! published again, last. Where a repair was killed in between, the next one does that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::without::{Lost, Without};
+use super::lacking::{Rewritten, State, is_rewritten_from, state_of};
+use super::without::Without;
 use super::{Action, RepairError};
-use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
-use crate::base::path::is_within;
-use crate::format::links;
-use crate::format::snapshot::{BytesText, RootRecord, Skipped, Snapshot};
+use crate::ops::closure::{Reached, Walk, first_absent};
 use crate::ops::index_pack::IndexPackError;
-use crate::repository::{Job, Repository, RepositoryError};
-use crate::store::{InsertOptions, Inserter, WriteError, put_any};
-
-/// What cannot be told of a snapshot whose groups of paths are lost.
-const LINKS: &str = "which paths share an inode is lost";
-/// What is told of a root whose extended attributes are.
-const ATTRIBUTE: &str = "one of its extended attributes is lost";
-
-/// A snapshot that lacks something, and what it becomes.
-struct Rewritten {
-    project: String,
-    job: u64,
-    from: Id,
-    id: Id,
-    /// What is to be stored beside trees, in order.
-    made: Vec<(Kind, Vec<u8>)>,
-    left_out: u64,
-}
-
-/// Whether all of a snapshot is there.
-enum State {
-    Whole,
-    Lacking(Box<Rewritten>),
-    /// It cannot be read.
-    Lost,
-}
+use crate::repository::{Job, Repository, WriteSession};
+use crate::store::{InsertOptions, Inserter, ReadError, Worker, WriteError, put_any};
 
 /// Writes anew all snapshots of live jobs that lack something.
 pub(super) fn rewrite(
@@ -49,176 +25,230 @@ pub(super) fn rewrite(
     monitor: &dyn Monitor,
     actions: &mut Vec<Action>,
 ) -> Result<(), RepairError> {
-    let jobs = repository.jobs(|_, _| {})?;
+    // As long as there is no prune, what was found is still there when it is relied on.
+    let lock = match is_dry_run {
+        true => None,
+        false => Some(repository.backend().try_lock_maintenance()?.ok_or(IndexPackError::Busy)?),
+    };
     let mut without = Without::new(repository.store());
     for project in repository.projects()? {
-        let of_project = |job: &Job| Some((job.number, job.snapshot(&project)?));
-        let snapshots: Vec<(u64, Id)> = jobs.iter().filter_map(of_project).collect();
-        let there: BTreeSet<Id> = snapshots.iter().map(|(_, id)| *id).collect();
-        let mut looked_at = BTreeSet::new();
-        let (mut rewritten, mut newest) = (Vec::new(), None);
-        for (job, id) in snapshots {
+        loop {
+            let session = match is_dry_run {
+                true => None,
+                false => Some(repository.write_session()?),
+            };
+            // What a prune has condemned that was killed then is not lost.
+            let store = repository.store();
+            let plan =
+                store.with_condemned(|| Plan::make(repository, &mut without, &project, monitor))?;
+            let mut writer = Writer {
+                repository,
+                project: &project,
+                session,
+                highest: plan.highest,
+                is_dry_run,
+            };
+            if writer.carry_out(plan, without.made(), actions)? {
+                break;
+            }
+        }
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// What is found of a project, and what is to be published.
+struct Plan {
+    /// The highest number of a job, of whatever project, when that was found out.
+    highest: u64,
+    /// In the order of the states, so that the newest comes last if it is among them.
+    rewritten: Vec<Rewritten>,
+    newest: Newest,
+}
+
+/// The newest state of a project.
+enum Newest {
+    /// It is written anew.
+    Lacking,
+    Whole {
+        snapshot: Id,
+        /// Whether no job with an older one stands behind it.
+        is_last: bool,
+    },
+    /// It cannot be read: an older one would pass for the newest.
+    Lost { job: u64 },
+}
+
+impl Plan {
+    fn make(
+        repository: &Repository,
+        without: &mut Without<'_>,
+        project: &str,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RepairError> {
+        let highest = repository.highest_counted()?;
+        let jobs = repository.jobs(|_, _| {})?;
+        let order = in_order_of_states(repository, &jobs, project);
+        let of_job = |job: &Job| job.snapshot(project).map(|id| (job.number, id));
+        let live: BTreeMap<u64, Id> = jobs.iter().filter_map(of_job).collect();
+        let there: BTreeSet<Id> = live.values().copied().collect();
+        let (mut rewritten, mut looked_at) = (Vec::new(), BTreeSet::new());
+        let mut newest = Newest::Lacking;
+        for job in order.into_iter().rev() {
             if monitor.is_cancelled() {
                 return Err(IndexPackError::Cancelled.into());
             }
-            let state = state_of(repository, &mut without, (&project, job, id))?;
-            newest = Some((job, id, matches!(state, State::Whole), matches!(state, State::Lost)));
-            if let State::Lacking(found) = state
-                && !there.contains(&found.id)
-                && looked_at.insert(id)
-            {
-                rewritten.push(*found);
+            let Some(id) = live.get(&job).filter(|id| looked_at.insert(**id)) else { continue };
+            let is_newest = looked_at.len() == 1;
+            match state_of(repository, without, job, *id)? {
+                State::Whole if is_newest => {
+                    let is_last = live.keys().next_back() == Some(&job);
+                    newest = Newest::Whole { snapshot: *id, is_last };
+                }
+                State::Lost if is_newest => newest = Newest::Lost { job },
+                State::Lacking(found) if !there.contains(&found.id) => rewritten.push(*found),
+                _ => {}
             }
         }
-        let Some((job, snapshot, is_whole, is_lost)) = newest.filter(|_| !rewritten.is_empty())
-        else {
-            continue;
-        };
-        if is_lost {
-            actions.push(Action::NotRewritten { project, job });
-            continue;
-        }
-        for found in rewritten {
-            actions.push(publish(repository, found, without.made(), is_dry_run)?);
-        }
-        if is_whole {
-            let mut job = None;
-            if !is_dry_run {
-                let session = repository.write_session()?;
-                job = Some(session.publish(&BTreeMap::from([(project.clone(), snapshot)]))?);
-            }
-            actions.push(Action::PublishedAgain { project, job, snapshot });
-        }
+        rewritten.reverse();
+        Ok(Self { highest, rewritten, newest })
     }
-    Ok(())
 }
 
-/// Looks at all that a snapshot needs.
-fn state_of(
-    repository: &Repository,
-    without: &mut Without<'_>,
-    (project, job, id): (&str, u64, Id),
-) -> Result<State, RepairError> {
-    let snapshot = match repository.snapshot(&id) {
-        Ok(snapshot) => snapshot,
-        Err(RepositoryError::Read(error)) if !error.is_damage() => {
-            return Err(error.into());
-        }
-        Err(_) => return Ok(State::Lost),
-    };
-    let Some(rest) = without.tree(&snapshot.root.tree)? else { return Ok(State::Lost) };
-    let mut made = Vec::new();
-    let mut lost = rest.lost.clone();
-    let mut root = RootRecord { tree: rest.tree, ..snapshot.root.clone() };
-    root_attributes(&mut root, without, &mut lost)?;
-    root_links(repository, &mut root, &mut lost, &mut made);
-    if lost.is_empty() {
-        return Ok(State::Whole);
+/// The jobs that have a snapshot of a project, forgotten or not, in the order of what they stand for: one that was
+/// written anew stands where the one was that it was written from.
+fn in_order_of_states(repository: &Repository, jobs: &[Job], project: &str) -> Vec<u64> {
+    let mut known: Vec<(u64, u64, Id)> = Vec::new();
+    for job in jobs {
+        let Some(id) = job.projects.get(project) else { continue };
+        // What cannot be read stands for itself.
+        let snapshot = repository.snapshot(id).ok();
+        let origin = snapshot.and_then(|snapshot| {
+            let mut earlier = known.iter().rev();
+            let is_it = |(_, job, id): &&(u64, u64, Id)| is_rewritten_from(&snapshot, id, *job);
+            earlier.find(is_it).map(|(stands_for, ..)| *stands_for)
+        });
+        known.push((origin.unwrap_or(job.number), job.number, *id));
     }
-    root.counts = rest.counts;
-    let paths = lost
-        .iter()
-        .map(|lost| Skipped { path: BytesText::new(&lost.path), reason: lost.reason.to_owned() });
-    root.skipped.extend(paths);
-    root.skipped.sort();
-    root.skipped.dedup();
-    let description = format!("snapshot {} of job {job}, without what was lost of it", id.short());
-    let description = match &snapshot.description {
-        Some(said) => format!("{said} ({description})"),
-        None => description,
-    };
-    let snapshot = Snapshot {
-        root,
-        parent: Some(id),
-        description: Some(description),
-        program_version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..snapshot
-    };
-    let bytes = snapshot.encode();
-    let new_id = object_id(Kind::Snapshot, &bytes);
-    made.push((Kind::Snapshot, bytes));
-    Ok(State::Lacking(Box::new(Rewritten {
-        project: project.to_owned(),
-        job,
-        from: id,
-        id: new_id,
-        made,
-        left_out: lost.len() as u64,
-    })))
+    known.sort_unstable();
+    known.into_iter().map(|(_, job, _)| job).collect()
 }
 
-/// Drops attributes of the root whose values are lost.
-fn root_attributes(
-    root: &mut RootRecord,
-    without: &mut Without<'_>,
-    lost: &mut Vec<Lost>,
-) -> Result<(), WriteError> {
-    let Some(metadata) = &mut root.root else { return Ok(()) };
-    let mut kept = Vec::new();
-    for xattr in std::mem::take(&mut metadata.xattrs) {
-        match xattr.blob {
-            Some(id) if !without.is_there(&id, Kind::Blob)? => {
-                lost.push(Lost { path: Vec::new(), reason: ATTRIBUTE, is_left_out: false });
-            }
-            _ => kept.push(xattr),
-        }
-    }
-    metadata.xattrs = kept;
-    Ok(())
-}
-
-/// Drops paths from groups that are not in the tree any more.
-fn root_links(
-    repository: &Repository,
-    root: &mut RootRecord,
-    lost: &mut Vec<Lost>,
-    made: &mut Vec<(Kind, Vec<u8>)>,
-) {
-    if root.links.is_none() {
-        return;
-    }
-    let Ok(groups) = repository.links(root) else {
-        root.links = None;
-        lost.push(Lost { path: Vec::new(), reason: LINKS, is_left_out: false });
-        return;
-    };
-    let gone: Vec<&[u8]> =
-        lost.iter().filter(|lost| lost.is_left_out).map(|lost| &*lost.path).collect();
-    if gone.is_empty() {
-        return;
-    }
-    let is_gone = |path: &[u8]| gone.iter().any(|gone| is_within(path, gone));
-    let groups: links::Groups = groups
-        .into_iter()
-        .map(|group| group.into_iter().filter(|path| !is_gone(path)).collect::<Vec<_>>())
-        .filter(|group| group.len() > 1)
-        .collect();
-    root.links = (!groups.is_empty()).then(|| {
-        let bytes = links::encode(groups);
-        let id = object_id(Kind::Links, &bytes);
-        made.push((Kind::Links, bytes));
-        id
-    });
-}
-
-/// Stores what was made, and publishes the snapshot as a job of its own.
-fn publish(
-    repository: &Repository,
-    found: Rewritten,
-    trees: &[Vec<u8>],
+/// Publishes what was planned.
+struct Writer<'r> {
+    repository: &'r Repository,
+    project: &'r str,
+    /// For the next job.
+    session: Option<WriteSession<'r>>,
+    highest: u64,
     is_dry_run: bool,
-) -> Result<Action, RepairError> {
-    let Rewritten { project, job: from_job, from, id, made, left_out, .. } = found;
-    let mut job = None;
-    if !is_dry_run {
-        let session = repository.write_session()?;
+}
+
+/// What became of a job.
+enum Outcome {
+    /// It has this number; none in a dry run.
+    Published(Option<u64>),
+    /// Somebody else has published one since it was looked what there is.
+    Overtaken,
+}
+
+impl Writer<'_> {
+    /// Whether all was published, and nobody has published anything meanwhile.
+    fn carry_out(
+        &mut self,
+        Plan { rewritten, newest, .. }: Plan,
+        trees: &[Vec<u8>],
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, RepairError> {
+        let project = self.project.to_owned();
+        let again = match newest {
+            Newest::Lost { job } if !rewritten.is_empty() => {
+                actions.push(Action::NotRewritten { project, job });
+                return Ok(true);
+            }
+            Newest::Whole { snapshot, is_last } if !is_last || !rewritten.is_empty() => {
+                Some(snapshot)
+            }
+            _ => None,
+        };
+        for Rewritten { job: from_job, from, id: snapshot, made, left_out } in rewritten {
+            match self.publish(snapshot, trees, &made)? {
+                Outcome::Overtaken => return Ok(false),
+                Outcome::Published(job) => {
+                    let project = project.clone();
+                    actions.push(Action::Rewritten {
+                        project,
+                        from_job,
+                        from,
+                        job,
+                        snapshot,
+                        left_out,
+                    });
+                }
+            }
+        }
+        if let Some(snapshot) = again {
+            match self.publish(snapshot, &[], &[])? {
+                Outcome::Overtaken => return Ok(false),
+                Outcome::Published(job) => {
+                    actions.push(Action::PublishedAgain { project, job, snapshot });
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Stores what was made of a snapshot, and publishes it as the next job.
+    fn publish(
+        &mut self,
+        snapshot: Id,
+        trees: &[Vec<u8>],
+        made: &[(Kind, Vec<u8>)],
+    ) -> Result<Outcome, RepairError> {
+        if self.is_dry_run {
+            return Ok(Outcome::Published(None));
+        }
+        let repository = self.repository;
+        let session = self.session.take().map_or_else(|| repository.write_session(), Ok)?;
         let options = InsertOptions::new(1, repository.config().compression());
         let inserter = Inserter::new(repository.store(), session.id(), options);
         inserter.run_one(|worker| {
             trees.iter().try_for_each(|bytes| put_any(worker, Kind::Tree, bytes).map(drop))?;
-            made.iter().try_for_each(|(kind, bytes)| put_any(worker, *kind, bytes).map(drop))
+            made.iter().try_for_each(|(kind, bytes)| put_any(worker, *kind, bytes).map(drop))?;
+            Ok::<_, WriteError>(())
         })?;
-        job = Some(session.publish(&BTreeMap::from([(project.clone(), id)]))?);
+        inserter.run_one(|worker| store_condemned(worker, snapshot))?;
+        if let Some((id, kind)) =
+            first_absent(repository.store(), vec![(snapshot, Kind::Snapshot)])?
+        {
+            return Err(session.incomplete(id, kind).into());
+        }
+        let projects = BTreeMap::from([(self.project.to_owned(), snapshot)]);
+        let Some(job) = session.publish_after(self.highest, &projects)? else {
+            return Ok(Outcome::Overtaken);
+        };
+        self.highest = job;
+        Ok(Outcome::Published(Some(job)))
     }
-    Ok(Action::Rewritten { project, from_job, from, job, snapshot: id, left_out })
+}
+
+/// Stores again what a snapshot needs and a prune has condemned, so that it can be relied on.
+fn store_condemned(worker: &mut Worker<'_>, snapshot: Id) -> Result<(), WriteError> {
+    let store = worker.store();
+    if !store.has_condemned() {
+        return Ok(());
+    }
+    let mut condemned = Vec::new();
+    let root = Reached { id: snapshot, kind: Kind::Snapshot, path: None };
+    Walk::new(store).run::<ReadError>(&root, &mut |reached| {
+        if !store.is_present(&reached.id)? {
+            condemned.push((reached.id, reached.kind));
+        }
+        store.find(&reached.id)
+    })?;
+    for (id, kind) in condemned {
+        let stored = store.load_proved(&id, kind)?;
+        worker.put_as_stored(&id, kind, &stored, None)?;
+    }
+    Ok(())
 }

@@ -67,6 +67,10 @@ flaws! {
     TablesRemovedTooFar,
     /// write-snapshot does not check the closure.
     SnapshotUnchecked,
+    /// A repair looks for what it publishes again before it has a session, and does not check the closure in it.
+    RepairUnchecked,
+    /// A repair publishes a state though a newer one has come since it looked.
+    RepairOvertaken,
     /// mktree does not check what its tree refers to.
     MktreeUnchecked,
     /// A segment is published before the packs that its objects refer to.

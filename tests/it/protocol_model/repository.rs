@@ -32,6 +32,8 @@ pub(super) enum Violation {
     ReaderLost(usize),
     /// The number of an acknowledged job was given once more.
     NumberRecurs,
+    /// A repair has published an older state behind a newer one.
+    StateWentBack,
     /// With every other actor gone, this one did not finish.
     Stuck(&'static str),
     /// Something unreferenced outlives prune.
@@ -77,6 +79,14 @@ impl Names {
 pub(super) struct Condemned {
     pub(super) packs: Set,
     pub(super) loose: Set,
+}
+
+/// What became of a job that was to have a certain number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Next {
+    Job(usize),
+    Taken,
+    Fenced,
 }
 
 /// Where the file of a session stands.
@@ -125,6 +135,9 @@ pub(super) struct Repository {
     pub(super) loose: Names,
     pub(super) jobs: Names,
     snapshots: Vec<usize>,
+    /// The job whose state each one has: its own, but for those of repairs.
+    states: Vec<usize>,
+    state_went_back: bool,
     acknowledged: Set,
     /// Jobs that were acknowledged, though they may have been removed since.
     numbers: Set,
@@ -232,14 +245,44 @@ impl Repository {
             return None;
         }
         session.place = Place::Gone;
-        let job = members(self.jobs.now).last().map_or(0, |newest| newest + 1);
+        let job = self.next_job();
         self.snapshots.truncate(job);
         self.snapshots.resize(job, 0);
         self.snapshots.push(snapshot);
+        self.states.truncate(job);
+        self.states.extend(self.states.len()..=job);
         self.jobs.add(job);
         self.acknowledged &= !bit(job);
         self.number_recurs |= self.numbers & bit(job) != 0;
         Some(job)
+    }
+
+    fn next_job(&self) -> usize {
+        members(self.jobs.now).last().map_or(0, |newest| newest + 1)
+    }
+
+    pub(super) fn state_of(&self, job: usize) -> usize {
+        self.states[job]
+    }
+
+    pub(super) fn snapshot_of(&self, job: usize) -> usize {
+        self.snapshots[job]
+    }
+
+    /// Publishes the state of a job again, right behind `last`.
+    pub(super) fn publish_again(
+        &mut self,
+        session: usize,
+        (of, snapshot): (usize, usize),
+        last: usize,
+    ) -> Next {
+        if self.next_job() != last + 1 && self.flaw != Flaw::RepairOvertaken {
+            return Next::Taken;
+        }
+        let Some(job) = self.publish_job(session, snapshot) else { return Next::Fenced };
+        self.states[job] = self.states[of];
+        self.state_went_back |= members(self.jobs.now).any(|other| last < other && other < job);
+        Next::Job(job)
     }
 
     /// Removes the file of a job that holds nothing any more.
@@ -316,6 +359,9 @@ impl Repository {
         }
         if self.refs_of(self.newest_table()) != self.wanted {
             return Err(Violation::RefLost);
+        }
+        if self.state_went_back {
+            return Err(Violation::StateWentBack);
         }
         if self.number_recurs {
             return Err(Violation::NumberRecurs);

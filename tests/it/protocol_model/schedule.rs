@@ -7,6 +7,7 @@ use std::io::Write as _;
 use super::others::{Forget, Merge, Reader};
 use super::pipeline::Pipeline;
 use super::prune::Prune;
+use super::repairer::Repairer;
 use super::repository::{Repository, Violation};
 use super::tagger::Tagger;
 use super::universe::bit;
@@ -23,6 +24,7 @@ enum Actor {
     Forget(Forget),
     Merge(Merge),
     Tagger(Tagger),
+    Repairer(Repairer),
 }
 
 impl Actor {
@@ -39,6 +41,7 @@ impl Actor {
             Self::Forget(forget) => Ok(forget.step(repository, random)),
             Self::Merge(merge) => Ok(merge.step(repository)),
             Self::Tagger(tagger) => Ok(tagger.step(repository, random)),
+            Self::Repairer(repairer) => Ok(repairer.step(repository, random)),
         }
     }
 
@@ -49,6 +52,7 @@ impl Actor {
             Self::Pipeline(pipeline) => (pipeline.sessions().collect(), false),
             Self::Reader(reader) => (reader.view.session().into_iter().collect(), false),
             Self::Tagger(tagger) => (tagger.view.session().into_iter().collect(), false),
+            Self::Repairer(repairer) => (repairer.view.session().into_iter().collect(), false),
             Self::Prune(prune) => (Vec::new(), prune.holds_lock()),
             Self::Merge(merge) => (Vec::new(), merge.holds_lock()),
             Self::Forget(_) => (Vec::new(), false),
@@ -166,7 +170,7 @@ impl Schedule {
 
     fn spawn(&mut self) {
         let (flaw, random) = (self.flaw, &mut self.random);
-        let choice = random.below(17);
+        let choice = random.below(18);
         let main = match (self.kind, choice % 2) {
             _ if self.tags && choice > 12 => Actor::Tagger(Tagger::new(flaw, random)),
             (Kind::Pipelines, _) | (Kind::PowerCuts, 0) => {
@@ -181,6 +185,7 @@ impl Schedule {
             4..=8 => Actor::Prune(Prune::new(random)),
             9 => Actor::Merge(Merge::default()),
             10 => Actor::Tagger(Tagger::new(flaw, random)),
+            11 => Actor::Repairer(Repairer::new(flaw, random)),
             _ => main,
         });
     }

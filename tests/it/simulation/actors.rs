@@ -16,7 +16,10 @@ use runup::format::config::Config;
 use runup::format::snapshot::RootRecord;
 use runup::format::tree::{self, Entry, Metadata, Node};
 use runup::ops::forget::{ForgetError, forget, remember};
+use runup::ops::fsck::{Depth, Memory};
+use runup::ops::index_pack::IndexPackError;
 use runup::ops::prune::{PruneError, PruneOptions, Sessions, Unused, prune};
+use runup::ops::repair::{Action, RepairError, RepairOptions, repair};
 use runup::ops::update_ref::{Change, Expected, RefUpdate, UpdateRefError, update_refs};
 use runup::ops::write_snapshot::{SnapshotLabels, write_snapshot};
 use runup::repository::{RefTarget, Repository, RepositoryError};
@@ -45,6 +48,8 @@ pub(super) struct Hands<'s> {
 pub(super) enum Role {
     /// A backup into packs.
     Backup,
+    /// A backup that stores again what is stored already.
+    BackupAgain,
     /// A backup into loose objects.
     LooseBackup,
     /// Programs that lean on one session.
@@ -52,9 +57,19 @@ pub(super) enum Role {
     /// Programs in a row, with nothing to lean on.
     TwoPrograms,
     Prune,
+    Repair,
     Restore,
     Forget,
     Tag,
+}
+
+/// How a backup stores objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Into {
+    Packs,
+    /// Packs, whatever is stored already.
+    PacksAgain,
+    Loose,
 }
 
 fn is_fence(error: &RepositoryError) -> bool {
@@ -82,11 +97,13 @@ fn labels() -> SnapshotLabels {
 impl Hands<'_> {
     pub(super) fn act(&mut self, role: Role) {
         let outcome = match role {
-            Role::Backup => self.back_up(true),
-            Role::LooseBackup => self.back_up(false),
+            Role::Backup => self.back_up(Into::Packs),
+            Role::BackupAgain => self.back_up(Into::PacksAgain),
+            Role::LooseBackup => self.back_up(Into::Loose),
             Role::Pipeline => self.pipeline(),
             Role::TwoPrograms => self.two_programs(),
             Role::Prune => self.prune(),
+            Role::Repair => self.repair(),
             Role::Restore => self.restore(),
             Role::Forget => self.forget(),
             Role::Tag => self.tag(),
@@ -113,9 +130,9 @@ impl Hands<'_> {
         jobs.get(at).copied()
     }
 
-    fn back_up(&mut self, into_packs: bool) -> Result<(), String> {
+    fn back_up(&mut self, into: Into) -> Result<(), String> {
         let repository = self.open();
-        match self.publish(&repository, into_packs) {
+        match self.publish(&repository, into) {
             Ok((job, snapshot)) => self.book().acknowledge(job, snapshot),
             Err(error) if is_fence(&error) => {}
             Err(error) => return Err(format!("{error:?}")),
@@ -126,21 +143,22 @@ impl Hands<'_> {
     fn publish(
         &mut self,
         repository: &Repository,
-        into_packs: bool,
+        into: Into,
     ) -> Result<(u64, Id), RepositoryError> {
         let session = repository.write_session()?;
         let parent = repository.parent_of_next("app")?;
         let labels = labels();
-        let options = InsertOptions::new(1, self.config.compression());
+        let compression = self.config.compression();
+        let options = InsertOptions { workers: 1, compression, again: into == Into::PacksAgain };
         let inserter = Inserter::new(repository.store(), session.id(), options);
         let mut store = |sink: &mut dyn ObjectSink| -> Result<Id, WriteError> {
             let root = put_tree(sink, &mut self.random)?;
             let bytes = labels.snapshot(RootRecord::of_tree(root), parent).encode();
             put_any(sink, Kind::Snapshot, &bytes)
         };
-        let id = match into_packs {
-            true => inserter.run_one(|worker| store(worker))?.0,
-            false => store(&mut LooseSink::new(repository.store(), session.id()))?,
+        let id = match into {
+            Into::Packs | Into::PacksAgain => inserter.run_one(|worker| store(worker))?.0,
+            Into::Loose => store(&mut LooseSink::new(repository.store(), session.id()))?,
         };
         let job = session.publish(&BTreeMap::from([("app".to_owned(), id)]))?;
         Ok((job, id))
@@ -195,8 +213,11 @@ impl Hands<'_> {
     }
 
     fn prune(&mut self) -> Result<(), String> {
+        let is_harmed = self.book().is_harmed;
         let options = PruneOptions {
             unused: match self.random.below(3) {
+                // Nobody knows of the damage, and what stays would be relied on though no job needs it.
+                _ if is_harmed => Unused::Bytes(0),
                 0 => Unused::Unlimited,
                 1 => Unused::default(),
                 _ => Unused::Bytes(0),
@@ -208,6 +229,10 @@ impl Hands<'_> {
                 _ => Sessions::Wait,
             },
             is_dry_run: self.random.one_in(10),
+            condemned_max: match self.random.below(3) {
+                0 => 1 + self.random.below(4) as usize,
+                _ => usize::MAX,
+            },
         };
         let repository = self.open();
         match prune(&repository, &options, &Problems::default(), &mut |_| ()) {
@@ -216,8 +241,10 @@ impl Hands<'_> {
                 PruneError::Busy
                 | PruneError::Sessions { .. }
                 | PruneError::NoJobs { .. }
-                | PruneError::InPipeline,
+                | PruneError::InPipeline
+                | PruneError::Repository(RepositoryError::TooManyCondemned),
             ) => Ok(()),
+            Err(PruneError::Needed(_)) if is_harmed => Ok(()),
             Err(error) => Err(format!("{error:?}")),
         }
     }
@@ -225,9 +252,36 @@ impl Hands<'_> {
     /// A prune that clears away everything; how many packs and loose objects went.
     pub(super) fn prune_all(&mut self) -> Result<u64, String> {
         let options = PruneOptions { unused: Unused::Bytes(0), ..PruneOptions::default() };
-        let pruned = prune(&self.open(), &options, &Problems::default(), &mut |_| ());
-        let report = pruned.map_err(|error| format!("{error:?}"))?;
-        Ok(report.deleted_packs + report.deleted_loose)
+        match prune(&self.open(), &options, &Problems::default(), &mut |_| ()) {
+            Ok(report) => Ok(report.deleted_packs + report.deleted_loose),
+            Err(PruneError::Needed(_)) if self.book().is_harmed => Ok(0),
+            Err(error) => Err(format!("{error:?}")),
+        }
+    }
+
+    fn repair(&mut self) -> Result<(), String> {
+        let options = RepairOptions {
+            depth: if self.random.one_in(2) { Depth::ReadData } else { Depth::Structure },
+            workers: 1,
+            rewrites: true,
+            drops_control: false,
+            is_dry_run: false,
+        };
+        let repository = self.open();
+        let report = match repair(&repository, &options, &Memory::none(), &Problems::default()) {
+            Ok(report) => report,
+            Err(RepairError::Index(IndexPackError::Busy)) => return Ok(()),
+            Err(RepairError::Repository(error)) if is_fence(&error) => return Ok(()),
+            Err(error) => return Err(format!("{error:?}")),
+        };
+        for action in report.actions {
+            if let Action::Rewritten { job: Some(job), snapshot, .. }
+            | Action::PublishedAgain { job: Some(job), snapshot, .. } = action
+            {
+                self.book().acknowledge(job, snapshot);
+            }
+        }
+        Ok(())
     }
 
     fn restore(&mut self) -> Result<(), String> {
@@ -246,7 +300,9 @@ impl Hands<'_> {
         let session = session.as_ref().map(|session| session.id().to_owned());
         let stands = session.is_some_and(|session| self.machine.world().stands(&session));
         let is_kept = !self.book().may_be_forgotten.contains(&number);
+        let is_lost = self.book().lost.contains(&id);
         match read {
+            Err(_) if is_lost => Ok(()),
             Err(error) if stands || is_kept => {
                 Err(format!("job {number}, session stands: {stands}: {error:?}"))
             }
@@ -297,6 +353,7 @@ impl Hands<'_> {
                 Ok(_) => vec![after],
                 // Somebody may forget the job, and prune.
                 Err(UpdateRefError::Repository(RepositoryError::Incomplete { .. })) => allowed,
+                Err(_) if self.book().lost.contains(&id) => allowed,
                 Err(UpdateRefError::Repository(error)) if is_fence(&error) => allowed,
                 Err(error) => return Err(format!("{error:?}")),
             };

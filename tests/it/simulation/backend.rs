@@ -260,6 +260,8 @@ impl Backend for Simulated {
     fn set_aside(&self, name: &str) -> Result<String, BackendError> {
         let lost = format!("lost/{}", name.replace('/', "-"));
         self.rename(name, &lost)?;
+        self.sync("lost")?;
+        self.sync(directory_of(name))?;
         Ok(lost)
     }
 

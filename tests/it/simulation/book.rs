@@ -21,6 +21,10 @@ pub(super) struct Book {
     pub(super) may_be_forgotten: BTreeSet<u64>,
     /// What each ref may be.
     pub(super) refs: BTreeMap<String, Vec<Option<Id>>>,
+    /// Whether the disk has lost or changed anything.
+    pub(super) is_harmed: bool,
+    /// Snapshots that cannot be read since then.
+    pub(super) lost: BTreeSet<Id>,
     /// What was broken.
     pub(super) broken: Option<String>,
 }
@@ -69,6 +73,42 @@ pub(super) fn read_all(
     })
 }
 
+/// Snapshots of jobs that cannot be read.
+pub(super) fn unreadable(machine: &Machine, config: &Config) -> Result<BTreeSet<Id>, String> {
+    let repository = open(machine, config, None);
+    let jobs = repository.jobs(|_, _| ()).map_err(|error| format!("{error:?}"))?;
+    let mut proved = Proved::new();
+    let mut cannot_be_read =
+        |id: &&Id| read_all(&repository, (**id, Kind::Snapshot), &mut proved).is_err();
+    let snapshots = jobs.iter().flat_map(|job| job.standing());
+    Ok(snapshots.filter(|id| cannot_be_read(id)).copied().collect())
+}
+
+/// Asserts that no older state stands behind the newest one because it was written anew.
+pub(super) fn newest_is_last(machine: &Machine, config: &Config) -> Result<(), String> {
+    let repository = open(machine, config, None);
+    let jobs = repository.jobs(|_, _| ()).map_err(|error| format!("{error:?}"))?;
+    let mut stands_for: BTreeMap<u64, u64> = BTreeMap::new();
+    for job in &jobs {
+        let snapshot = job.projects.get("app").map(|id| repository.snapshot(id));
+        let Some(Ok(snapshot)) = snapshot else { continue };
+        let said = snapshot.description.unwrap_or_default();
+        let of = said.rsplit_once(" of job ").and_then(|(_, said)| said.split(',').next());
+        let origin = of.and_then(|number| number.parse().ok()).unwrap_or(job.number);
+        let origin = stands_for.get(&origin).copied().unwrap_or(origin);
+        stands_for.insert(job.number, origin);
+    }
+    let live = jobs.iter().filter(|job| job.snapshot("app").is_some());
+    let live: Vec<(u64, u64)> =
+        live.filter_map(|job| Some((job.number, *stands_for.get(&job.number)?))).collect();
+    match (live.last(), live.iter().map(|(_, stands_for)| *stands_for).max()) {
+        (Some((job, stands_for)), Some(newest)) if *stands_for < newest => {
+            Err(format!("job {job} has the state of job {stands_for}, that of {newest} is newer"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Asserts that everything stands that was promised.
 pub(super) fn check(
     machine: &Machine,
@@ -90,7 +130,7 @@ pub(super) fn check(
         if !book.may_be_forgotten.contains(&number) && job.live().next().is_none() {
             return Err(format!("job {number} is forgotten by itself"));
         }
-        for id in job.standing() {
+        for id in job.standing().filter(|id| !book.lost.contains(id)) {
             read_all(&repository, (*id, Kind::Snapshot), proved)
                 .map_err(|error| format!("job {number} cannot be read: {error:?}"))?;
         }

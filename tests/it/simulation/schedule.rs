@@ -10,7 +10,7 @@ use runup::format::config::{Config, FORMAT_VERSION, Publication};
 use super::Flaw;
 use super::actors::{Hands, Role};
 use super::backend::Machine;
-use super::book::{Book, Proved, check};
+use super::book::{Book, Proved, check, newest_is_last, unreadable};
 use super::turns::Killed;
 use crate::random::Random;
 
@@ -77,6 +77,13 @@ impl<'s> Schedule<'s> {
             self.spawn(scope, Role::Backup);
             self.finish(5000)?;
         }
+        if self.random.one_in(3) {
+            for _ in 0..=self.random.below(2) {
+                self.spawn(scope, Role::BackupAgain);
+                self.finish(5000)?;
+            }
+            self.harm()?;
+        }
         let cuts_power = self.random.one_in(3);
         // The process that moved last goes on, but for one time in this many.
         let stride = 1 + self.random.below(8) * self.random.below(3);
@@ -128,8 +135,45 @@ impl<'s> Schedule<'s> {
         self.end(scope)
     }
 
-    /// Asserts that a backup and a prune succeed when nobody else is there, and leave nothing over.
+    /// Lets the disk lose a pack, whatever needs it, or flip a bit of one of which there are copies enough.
+    fn harm(&mut self) -> Result<(), String> {
+        let (machine, config) = (self.machine, self.config);
+        for _ in 0..4 {
+            let packs = machine.world().list("packs");
+            let Some((name, Some(bytes))) =
+                packs.get(self.random.below(packs.len().max(1) as u64) as usize)
+            else {
+                continue;
+            };
+            let name = format!("packs/{name}");
+            let is_lost = self.random.one_in(3);
+            let harmed = (!is_lost).then(|| {
+                let mut bytes = bytes.to_vec();
+                let at = bytes.len() / 4 + self.random.below(bytes.len() as u64 / 4) as usize;
+                bytes[at] ^= 1;
+                bytes.into()
+            });
+            machine.world().harm(&name, harmed);
+            let lost = unreadable(machine, config)?;
+            if !is_lost && !lost.is_empty() {
+                machine.world().harm(&name, Some(bytes.clone()));
+                continue;
+            }
+            machine.turns.note(format!("{name} is harmed, lost: {lost:?}"));
+            let mut book = self.book();
+            book.is_harmed = true;
+            book.lost.extend(lost);
+            drop(book);
+            self.proved.clear();
+        }
+        Ok(())
+    }
+
+    /// Asserts that a repair, a backup and a prune succeed when nobody else is there, and leave nothing over.
     fn end(&mut self, scope: &'s Scope<'s, '_>) -> Result<(), String> {
+        self.spawn(scope, Role::Repair);
+        self.finish(20_000)?;
+        newest_is_last(self.machine, self.config)?;
         let jobs = self.book().jobs.len();
         self.spawn(scope, Role::Backup);
         self.finish(5000)?;
@@ -174,8 +218,10 @@ impl<'s> Schedule<'s> {
     }
 
     fn any_role(&mut self) -> Role {
-        match self.random.below(14) {
-            4..=5 | 9 | 13 if self.fences => Role::Backup,
+        let is_harmed = self.book().is_harmed;
+        match self.random.below(16) {
+            14 | 15 if is_harmed || self.random.one_in(4) => Role::Repair,
+            4..=5 | 9 | 13.. if self.fences => Role::Backup,
             0..=2 => Role::Backup,
             3 => Role::LooseBackup,
             4 => Role::Pipeline,

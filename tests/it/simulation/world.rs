@@ -98,6 +98,16 @@ impl World {
         }
     }
 
+    /// Changes or loses a file for good, as a disk does.
+    pub(super) fn harm(&mut self, name: &str, bytes: Option<Arc<[u8]>>) {
+        for names in [&mut self.now, &mut self.disk] {
+            match &bytes {
+                Some(bytes) => names.insert(name.to_owned(), Some(Arc::clone(bytes))),
+                None => names.remove(name),
+            };
+        }
+    }
+
     /// Moves a file to a name that must be free; whether it is there now.
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), Refused> {
         if self.is_there(to) {
