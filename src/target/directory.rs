@@ -237,6 +237,12 @@ impl TargetDirectory {
         self.shared.unnamed_files.store(false, Ordering::Relaxed);
     }
 
+    /// Notes that this run made the directory, and so took away whatever ACL it would pass on: it need
+    /// not be asked for.
+    pub fn gives_no_acls(&self) {
+        let _known = self.shared.default_acl.set(false);
+    }
+
     /// Whether new objects in the directory get an ACL that nobody asked for.
     pub(super) fn gives_acls(&self) -> bool {
         *self.shared.default_acl.get_or_init(|| has_default_acl(self.as_fd()))

@@ -21,11 +21,15 @@ use crate::os::{FileKind, Status};
 use crate::store::{ReadError, Stored};
 use crate::target::{Overwrite, TargetDirectory, TargetError};
 
+/// Directories that a thread keeps open: the one whose files stand in a frame one after the other, and
+/// the one of a copy that comes in between.
+const OPEN_DIRECTORIES_MAX: usize = 2;
+
 /// One thread that writes files.
 pub(super) struct Writer<'c, 'a> {
     checkout: &'c Checkout<'a>,
-    /// The directory that it wrote to last.
-    open: Option<(Arc<FileDirectory>, TargetDirectory)>,
+    /// The directories that it wrote to last, the last of them at the end.
+    open: Vec<(Arc<FileDirectory>, TargetDirectory)>,
     frame: Option<Frame>,
     path: Vec<u8>,
 }
@@ -63,7 +67,7 @@ enum Outcome {
 
 impl<'c, 'a> Writer<'c, 'a> {
     pub(super) fn new(checkout: &'c Checkout<'a>) -> Self {
-        Self { checkout, open: None, frame: None, path: Vec::new() }
+        Self { checkout, open: Vec::new(), frame: None, path: Vec::new() }
     }
 
     /// Writes the files of a job.
@@ -117,13 +121,19 @@ impl<'c, 'a> Writer<'c, 'a> {
     }
 
     fn directory(&mut self, wanted: &Arc<FileDirectory>) -> Result<TargetDirectory, TargetError> {
-        if let Some((open, directory)) = &self.open
-            && Arc::ptr_eq(open, wanted)
-        {
-            return Ok(directory.clone());
+        if let Some(at) = self.open.iter().position(|(open, _)| Arc::ptr_eq(open, wanted)) {
+            let (open, directory) = self.open.remove(at);
+            self.open.push((open, directory.clone()));
+            return Ok(directory);
         }
         let directory = self.checkout.root.open_directory(&wanted.path)?;
-        self.open = Some((Arc::clone(wanted), directory.clone()));
+        if wanted.is_new {
+            directory.gives_no_acls();
+        }
+        if self.open.len() == OPEN_DIRECTORIES_MAX {
+            self.open.remove(0);
+        }
+        self.open.push((Arc::clone(wanted), directory.clone()));
         Ok(directory)
     }
 
