@@ -11,7 +11,7 @@ use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::format::pack::FramePlace;
 use crate::format::tree::{Entry, Node};
-use crate::store::Store;
+use crate::store::{FrameKey, Store};
 
 /// Files that are planned together; each takes about 200 bytes meanwhile.
 const PLAN_FILES_MAX: usize = 1 << 19;
@@ -72,10 +72,25 @@ struct PlacedFile {
 }
 
 impl PlacedFile {
-    fn position(&self) -> (Option<(Id, u64)>, u32) {
-        let frame = self.frame.as_deref().map(|frame| (frame.pack, frame.place.offset));
-        (frame, self.spot.offset)
+    fn frame_key(&self) -> Option<FrameKey> {
+        self.frame.as_deref().map(|frame| (frame.pack, frame.place.offset))
     }
+}
+
+/// Sorts files by whether they wait, and by pack and place in it.
+///
+/// Each is moved once only, by a short key: the number of its frame stands for the frame.
+fn sort(files: &mut [PlacedFile]) {
+    let mut frames: Vec<Option<FrameKey>> = Vec::new();
+    for of_frame in files.chunk_by(|a, b| a.frame == b.frame) {
+        frames.extend(of_frame.first().map(PlacedFile::frame_key));
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    files.sort_by_cached_key(|file| {
+        let frame = frames.partition_point(|frame| *frame < file.frame_key()) as u32;
+        (file.waits, frame, file.spot.offset)
+    });
 }
 
 /// Files that are to be written, gathered until there are enough.
@@ -118,7 +133,7 @@ impl Plan {
     /// Takes the files of those frames of which much is wanted, and those that are in none; all, if
     /// too few are left to gather more.
     pub(super) fn take_batch(&mut self) -> Batch {
-        self.files.sort_unstable_by_key(PlacedFile::position);
+        self.sort_by_place();
         for of_frame in self.files.chunk_by_mut(|a, b| a.frame == b.frame) {
             let wanted: u64 =
                 of_frame.iter().map(|file| u64::from(file.spot.length) + FILE_BYTES).sum();
@@ -128,7 +143,7 @@ impl Plan {
             });
             of_frame.iter_mut().for_each(|file| file.waits = waits);
         }
-        self.files.sort_unstable_by_key(|file| (file.waits, file.position()));
+        sort(&mut self.files);
         let taken = self.files.partition_point(|file| !file.waits);
         let is_stuck = self.files.len() - taken > self.files_max / 2;
         let waiting = if is_stuck { Vec::new() } else { self.files.split_off(taken) };
@@ -137,8 +152,13 @@ impl Plan {
 
     /// Takes all files, as no more will come.
     pub(super) fn take_all(&mut self) -> Batch {
-        self.files.sort_unstable_by_key(PlacedFile::position);
+        self.sort_by_place();
         Batch(std::mem::take(&mut self.files))
+    }
+
+    fn sort_by_place(&mut self) {
+        self.files.iter_mut().for_each(|file| file.waits = false);
+        sort(&mut self.files);
     }
 }
 
@@ -235,7 +255,7 @@ mod tests {
                     prop_assert!(plan.files.len() <= files_max / 2);
                     let mut wanted = BTreeMap::new();
                     for file in &plan.files {
-                        *wanted.entry(file.position().0).or_insert(0) +=
+                        *wanted.entry(file.frame_key()).or_insert(0) +=
                             u64::from(file.spot.length) + FILE_BYTES;
                     }
                     prop_assert!(!wanted.contains_key(&None));
