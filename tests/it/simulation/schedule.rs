@@ -1,7 +1,7 @@
 //! One schedule: which processes take part, whose turn it is, who is killed, and when the power fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
 use runup::format::chunker::ChunkerParameters;
@@ -147,16 +147,16 @@ impl<'s> Schedule<'s> {
             };
             let name = format!("packs/{name}");
             let is_lost = self.random.one_in(3);
-            let harmed = (!is_lost).then(|| {
+            let harmed: Option<Arc<[u8]>> = (!is_lost).then(|| {
                 let mut bytes = bytes.to_vec();
                 let at = bytes.len() / 4 + self.random.below(bytes.len() as u64 / 4) as usize;
                 bytes[at] ^= 1;
                 bytes.into()
             });
-            machine.world().harm(&name, harmed);
+            machine.world().harm(&name, harmed.as_ref());
             let lost = unreadable(machine, config)?;
             if !is_lost && !lost.is_empty() {
-                machine.world().harm(&name, Some(bytes.clone()));
+                machine.world().harm(&name, Some(bytes));
                 continue;
             }
             machine.turns.note(format!("{name} is harmed, lost: {lost:?}"));

@@ -99,9 +99,9 @@ impl World {
     }
 
     /// Changes or loses a file for good, as a disk does.
-    pub(super) fn harm(&mut self, name: &str, bytes: Option<Arc<[u8]>>) {
+    pub(super) fn harm(&mut self, name: &str, bytes: Option<&Arc<[u8]>>) {
         for names in [&mut self.now, &mut self.disk] {
-            match &bytes {
+            match bytes {
                 Some(bytes) => names.insert(name.to_owned(), Some(Arc::clone(bytes))),
                 None => names.remove(name),
             };
