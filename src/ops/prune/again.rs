@@ -233,6 +233,9 @@ impl<'p> Rescue<'p> {
 
     /// What everything in a pack refers to has to stay.
     fn pack(&mut self, name: &Id) -> Result<(), PruneError> {
+        if !self.there.contains_key(name) {
+            return Ok(());
+        }
         let file = format!("packs/{name}.pack");
         let opened = self.store.backend().open(&file)?;
         let record = PackRecord { name: *name, length_bytes: opened.length_bytes() };
