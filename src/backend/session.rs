@@ -4,6 +4,7 @@
 //! knows that its owner is dead, and no clock or process table is asked.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -79,12 +80,12 @@ pub(super) fn random_id() -> Result<String, BackendError> {
     }
 }
 
-/// Whether the owner of the file under this name is dead. Takes and drops the lock.
-fn is_dead(shared: &Shared, name: &str) -> bool {
+/// The file under this name, locked, if its owner is dead.
+fn lock_of_dead(shared: &Shared, name: &str) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    rustix::fs::openat(&shared.root, name, flags, Mode::empty())
-        .and_then(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))
-        .is_ok()
+    let file = rustix::fs::openat(&shared.root, name, flags, Mode::empty()).ok()?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
 }
 
 /// Whether a session is over; see [`Backend::end_session`](super::Backend::end_session).
@@ -93,7 +94,7 @@ pub(super) fn end(shared: &Shared, session: &str, fences: bool) -> Result<bool, 
     if !shared.stands(session)? {
         return Ok(true);
     }
-    if is_dead(shared, &name) {
+    if let Some(_locked) = lock_of_dead(shared, &name) {
         // Those who lean on it look for its name.
         let removed = rustix::fs::unlinkat(&shared.root, name.as_str(), AtFlags::empty());
         return match removed {
@@ -136,7 +137,7 @@ fn remove_leftovers(shared: &Shared) {
     for directory in ["sessions", "fenced"] {
         for id in names(directory) {
             let name = format!("{directory}/{id}");
-            if is_dead(shared, &name) {
+            if let Some(_locked) = lock_of_dead(shared, &name) {
                 remove(&name);
             }
         }
@@ -150,11 +151,12 @@ fn remove_leftovers(shared: &Shared) {
             let session = format!("{directory}/{owner}");
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             let stat = rustix::fs::statat(&shared.root, session.as_str(), flags);
-            stat.is_err_and(|error| error == Errno::NOENT) || is_dead(shared, &session)
+            stat.is_err_and(|error| error == Errno::NOENT)
+                || lock_of_dead(shared, &session).is_some()
         });
         let name = format!("tmp/{file}");
         // One that is written outside of any session is locked.
-        if has_ended && is_dead(shared, &name) {
+        if has_ended && let Some(_locked) = lock_of_dead(shared, &name) {
             remove(&name);
         }
     }

@@ -296,7 +296,11 @@ fn line(action: &Action, dry: bool) -> String {
                 at(job)
             )
         }
-        Action::NotRewritten { project, job } => format!(
+        Action::NotRewritten { project, job, is_job_damaged: true } => format!(
+            "{project}: nothing {would}written anew, as job {job} cannot be read, which may hold its newest \
+             snapshot: put a copy of its file back, or give it up with --drop-control"
+        ),
+        Action::NotRewritten { project, job, is_job_damaged: false } => format!(
             "{project}: nothing {would}written anew, as its newest snapshot cannot be read: forget it \
              first (runup forget {project} --job {job})"
         ),
@@ -367,7 +371,7 @@ fn record(action: &Action) -> ActionRecord<'_> {
             record.job = *job;
             record.snapshot = Some(*snapshot);
         }
-        Action::NotRewritten { project, job } => {
+        Action::NotRewritten { project, job, .. } => {
             record.action = "not_rewritten";
             record.project = Some(project);
             record.from_job = Some(*job);

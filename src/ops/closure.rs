@@ -8,6 +8,7 @@ use crate::base::limits::DEPTH_MAX;
 use crate::base::path::join;
 use crate::format::codec::DecodeError;
 use crate::format::delta::Base;
+use crate::format::index::Place;
 use crate::format::list::{List, Section, Segment};
 use crate::format::snapshot::{RootRecord, RootXattr, Snapshot};
 use crate::format::tree::{self, Entry, Node, XattrValue};
@@ -302,6 +303,17 @@ pub fn first_absent(store: &Store, roots: References) -> Result<Option<(Id, Kind
         walk.run(&Reached { id, kind, path: None }, &mut |reached| {
             let found = store.find(&reached.id)?;
             if store.is_present(&reached.id)? {
+                let is_present = |base: &Base| store.is_present(&base.id);
+                let found = match found.as_ref().and_then(Found::base) {
+                    // Another copy will do.
+                    Some(base) if !is_present(&base)? => {
+                        let has_base = |_: &_, place: &Place, _| {
+                            place.base.is_none_or(|base| is_present(&base).unwrap_or(false))
+                        };
+                        store.find_where(&reached.id, |_| true, has_base)?
+                    }
+                    _ => found,
+                };
                 return found.map(Some).ok_or(Stop::Absent(reached.id, reached.kind));
             }
             // What it cannot be decoded without is what has to come back.

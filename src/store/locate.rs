@@ -77,8 +77,9 @@ impl Store {
         }))
     }
 
-    /// As [`Store::find`], but in packs of which `is_there` holds; where there are several copies, the one
-    /// that needs no base, and one of which `is_sound` holds.
+    /// As [`Store::find`], but in packs of which `is_there` holds; of several copies, one that needs no base
+    /// where there is one, and of which `is_usable` holds, which is told whether there is no other in a pack. If
+    /// that holds of none, a loose copy.
     ///
     /// # Errors
     ///
@@ -87,32 +88,25 @@ impl Store {
         &self,
         id: &Id,
         is_there: impl Fn(&PackRecord) -> bool,
-        is_sound: impl Fn(&PackRecord, &Place) -> bool,
+        is_usable: impl Fn(&PackRecord, &Place, bool) -> bool,
     ) -> Result<Option<Found>, ReadError> {
         let mut places = self.segments.places(id);
         places.retain(|(pack, _)| is_there(pack));
         // What is stored as a difference from the object wants a copy that is none, condemned or not.
         places.sort_by_key(|(_, place)| !place.is_list && place.base.is_some());
-        let mut first = 0;
-        if places.len() > 1 {
-            match places.iter().position(|(pack, place)| is_sound(pack, place)) {
-                Some(sound) => first = sound,
-                None => {
-                    if let Ok(Some(loose)) = self.find_loose(id) {
-                        return Ok(Some(loose));
-                    }
-                }
-            }
+        let is_alone = places.len() == 1;
+        let usable = places.iter().find(|(pack, place)| is_usable(pack, place, is_alone));
+        if let Some((pack, place)) = usable {
+            return Ok(Some(Found::packed(*pack, *place)));
         }
-        match places.into_iter().nth(first) {
-            Some((pack, place)) => Ok(Some(Found::packed(pack, place))),
-            None => self.find_loose(id),
+        match (self.find_loose(id), places.first()) {
+            (Ok(None) | Err(_), Some((pack, place))) => Ok(Some(Found::packed(*pack, *place))),
+            (loose, _) => loose,
         }
     }
 
-    /// The copy of an object from which others can be decoded that are stored as a difference from it: one that
-    /// is whole, in a pack of which `is_there` holds, or loose. Where there are several copies, one of
-    /// which `is_sound` holds.
+    /// The copy of an object from which others can be decoded that are stored as a difference from it: as
+    /// [`Store::find_where`], but only one that is whole.
     ///
     /// # Errors
     ///
@@ -121,14 +115,14 @@ impl Store {
         &self,
         id: &Id,
         is_there: impl Fn(&PackRecord) -> bool,
-        is_sound: impl Fn(&PackRecord, &Place) -> bool,
+        is_usable: impl Fn(&PackRecord, &Place, bool) -> bool,
     ) -> Result<Option<Found>, ReadError> {
         let mut places = self.segments.places(id);
         places.retain(|(pack, _)| is_there(pack));
         let is_alone = places.len() == 1;
         let whole = places.into_iter().filter(|(_, place)| place.is_whole());
-        let mut whole = whole.filter(|(pack, place)| is_alone || is_sound(pack, place));
-        match whole.next() {
+        let mut usable = whole.filter(|(pack, place)| is_usable(pack, place, is_alone));
+        match usable.next() {
             Some((pack, place)) => Ok(Some(Found::packed(pack, place))),
             None => Ok(self.find_loose(id)?.filter(|found| !found.is_list)),
         }

@@ -134,6 +134,11 @@ impl Store {
         self.segments.set_condemned(condemned);
     }
 
+    /// What must not be relied on.
+    pub fn condemned(&self) -> Condemned {
+        self.segments.condemned()
+    }
+
     /// Does something for which what is condemned is as good as what is not, as long as it is there.
     ///
     /// Nothing may be stored meanwhile.

@@ -174,53 +174,104 @@ fn what_is_stored_again_is_a_difference_from_nothing_that_goes() {
     assert!(shelf.reads(2));
 }
 
-/// Prunes with room for so many names in a generation; how many packs and loose objects were left for the next one.
-fn prune_some(sandbox: &Sandbox, condemned_max: usize) -> (u64, u64) {
-    let repository = Repository::open(&sandbox.path(".runup")).unwrap();
-    let options =
-        PruneOptions { unused: Unused::Bytes(0), condemned_max, ..PruneOptions::default() };
-    let report = prune(&repository, &options, &Problems::default(), &mut |_| ()).unwrap();
-    (report.deleted_packs + report.deleted_loose, report.postponed)
+#[test]
+fn a_difference_from_what_is_lost_is_not_kept_in_the_place_of_another_copy() {
+    for is_loose in [true, false] {
+        let shelf = Shelf::new();
+        let whole = shelf.put(&[(1, None)]);
+        shelf.put(&[(2, Some(1))]);
+        fs::remove_file(shelf.sandbox.path(&format!(".runup/packs/{whole}.pack"))).unwrap();
+        match is_loose {
+            true => {
+                shelf.sandbox.write("again", &version(2));
+                shelf.sandbox.run("runup-hash-object -w again").succeeds();
+            }
+            false => {
+                shelf.put(&[(3, None)]);
+                shelf.put(&[(2, Some(3))]);
+            }
+        }
+        shelf.publish(&[2]);
+        for _ in 0..2 {
+            shelf.prune().unwrap();
+            assert!(shelf.reads(2), "{is_loose}");
+        }
+        shelf.sandbox.run("runup --repository .runup check --read-data").succeeds();
+    }
+}
+
+/// Jobs of a small tree, of which every other one has its files in loose objects, and what it looked like last.
+fn many_jobs(count: u32) -> (Sandbox, Vec<String>) {
+    let sandbox = Sandbox::with_projects("  app:\n    include: [src]\n");
+    for job in 0..count {
+        for number in 0..12 {
+            sandbox.write(&format!("src/{}/{number}", number % 3), &noise(900, job * 7 + number));
+        }
+        let script = match job % 2 {
+            0 => "runup backup",
+            _ => {
+                "find src -type f -print0 | runup-hash-object -w --loose -z --stdin-paths |
+                 runup-mktree -z --recursive --plain | runup-write-snapshot --project app"
+            }
+        };
+        sandbox.run(script).succeeds();
+    }
+    let look = sandbox.look("src");
+    (sandbox, look)
+}
+
+/// Prunes with room for so many names in a generation until nothing is left; how often.
+fn prune_in_parts(sandbox: &Sandbox, look: &[String], condemned_max: usize) -> usize {
+    for round in 1.. {
+        let repository = Repository::open(&sandbox.path(".runup")).unwrap();
+        let options =
+            PruneOptions { unused: Unused::Bytes(0), condemned_max, ..PruneOptions::default() };
+        let report = prune(&repository, &options, &Problems::default(), &mut |_| ()).unwrap();
+        // What is left is complete.
+        sandbox.run("runup check --read-data").succeeds();
+        sandbox.run("rm -rf out; runup-checkout --plain app --to out").succeeds();
+        assert_eq!(sandbox.look("out/src"), look);
+        if report.postponed == 0 {
+            return round;
+        }
+        let deleted = report.deleted_packs + report.deleted_loose;
+        assert!(deleted > 0, "each gets on with it");
+    }
+    0
 }
 
 #[test]
 fn what_one_generation_cannot_name_goes_with_the_next_ones() {
     for condemned_max in [2, 7] {
-        let sandbox = Sandbox::with_projects("  app:\n    include: [src]\n");
-        for job in 0..7_u32 {
-            for number in 0..12 {
-                sandbox
-                    .write(&format!("src/{}/{number}", number % 3), &noise(900, job * 7 + number));
-            }
-            // Half of the jobs are loose objects.
-            match job % 2 {
-                0 => sandbox.run("runup backup").succeeds(),
-                _ => sandbox
-                    .run(
-                        "find src -type f -print0 | runup-hash-object -w -z --stdin-paths |
-                         runup-mktree -z --recursive --plain |
-                         runup-write-snapshot --project app",
-                    )
-                    .succeeds(),
-            };
-        }
-        let look = sandbox.look("src");
+        let (sandbox, look) = many_jobs(7);
         sandbox.run("runup forget --keep-last 1").succeeds();
-        let mut rounds = 0;
-        loop {
-            let (deleted, postponed) = prune_some(&sandbox, condemned_max);
-            assert!(deleted <= condemned_max as u64);
-            // What is left is complete.
-            sandbox.run("runup check --read-data").succeeds();
-            sandbox.run("rm -rf out; runup-checkout --plain app --to out").succeeds();
-            assert_eq!(sandbox.look("out/src"), look);
-            rounds += 1;
-            if postponed == 0 {
-                break;
-            }
-            assert!(deleted > 0, "each gets on with it");
-        }
+        let rounds = prune_in_parts(&sandbox, &look, condemned_max);
         assert!(rounds >= 3, "{rounds}");
-        assert_eq!(prune_some(&sandbox, usize::MAX), (0, 0));
+        assert_eq!(prune_in_parts(&sandbox, &look, usize::MAX), 1);
     }
+}
+
+#[test]
+fn what_nobody_can_meet_is_in_no_ones_way() {
+    let (sandbox, look) = many_jobs(3);
+    let (other, _) = many_jobs(5);
+    let packs = fs::read_dir(sandbox.path(".runup/packs")).unwrap().map(|pack| pack.unwrap());
+    let is_content = |pack: &fs::DirEntry| fs::read(pack.path()).unwrap()[10] == 0;
+    let contents = packs.filter(is_content).map(|pack| pack.path());
+    let first =
+        contents.min_by_key(|pack| fs::metadata(pack).unwrap().modified().unwrap()).unwrap();
+    // A disk has lost a pack that nothing needs.
+    fs::remove_file(first).unwrap();
+    // A writer that died has left packs that refer to what is not there.
+    for pack in fs::read_dir(other.path(".runup/packs")).unwrap() {
+        let pack = pack.unwrap();
+        let is_metadata = fs::read(pack.path()).unwrap()[10] != 0;
+        if is_metadata {
+            let name = format!(".runup/packs/{}", pack.file_name().to_str().unwrap());
+            fs::copy(pack.path(), sandbox.path(&name)).unwrap();
+        }
+    }
+    sandbox.run("runup forget --keep-last 1").succeeds();
+    let rounds = prune_in_parts(&sandbox, &look, 2);
+    assert!(rounds >= 3, "{rounds}");
 }

@@ -479,3 +479,46 @@ fn nothing_is_written_anew_behind_a_newest_snapshot_that_is_lost() {
     let records = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
     assert!(actions(&records).contains("rewritten"));
 }
+
+#[test]
+fn nothing_is_written_anew_behind_a_job_that_cannot_be_read() {
+    let mut kept = Kept::new();
+    kept.change("gone", &noise(3000, 6000));
+    let before = kept.packs();
+    kept.backup();
+    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    fs::remove_file(&of_class(&new, true)[0]).unwrap();
+    fs::remove_file(kept.sandbox.path("tree/gone")).unwrap();
+    kept.backup();
+    fs::write(kept.sandbox.path(".runup/jobs/00000003"), "damaged").unwrap();
+    let records = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
+    let not = records.iter().find(|record| record["action"] == "not_rewritten").unwrap();
+    assert_eq!(not["from_job"], 3);
+    assert!(!actions(&records).contains("rewritten"));
+    kept.sandbox.run("runup-rev-parse app").exits(4);
+    let text = kept.sandbox.run("runup repair --rewrite").exits(4).stdout();
+    assert!(text.contains("give it up with --drop-control"), "{text}");
+    let records = kept.sandbox.run("runup repair --rewrite --drop-control --json").exits(4);
+    assert!(actions(&records.records()).contains("rewritten"));
+}
+
+#[test]
+fn a_newest_state_that_was_forgotten_meanwhile_comes_back_in_front() {
+    let mut kept = Kept::new();
+    kept.change("gone", &noise(3000, 6000));
+    let before = kept.packs();
+    kept.backup();
+    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    fs::remove_file(kept.sandbox.path("tree/gone")).unwrap();
+    kept.backup();
+    kept.change("later", b"later");
+    let newest = kept.backup().snapshot;
+    fs::remove_file(&of_class(&new, true)[0]).unwrap();
+    kept.sandbox.run("runup forget app --job 4").succeeds();
+    kept.sandbox.run("runup repair --rewrite").exits(4);
+    kept.sandbox.run("runup forget --undo").succeeds();
+    let records = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
+    assert_eq!(actions(&records), BTreeSet::from(["published_again"]));
+    let latest = kept.sandbox.run("runup-rev-parse --plain app").succeeds().stdout();
+    assert_eq!(latest.trim(), newest.to_hex());
+}

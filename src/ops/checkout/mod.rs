@@ -11,6 +11,7 @@ mod made;
 mod pipeline;
 mod plan;
 mod report;
+mod settle;
 mod walk;
 mod wanted;
 

@@ -58,6 +58,11 @@ pub(super) struct Jobs<'c, 'a> {
 }
 
 impl Jobs<'_, '_> {
+    /// Whether threads have taken all that was handed out.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.sender.is_empty()
+    }
+
     /// Hands out the jobs of a batch, as threads get to them.
     ///
     /// # Errors

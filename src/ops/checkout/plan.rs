@@ -4,7 +4,11 @@
 //! is wanted at several paths is decoded and proved once. Where not all files can be planned together,
 //! the few that want little of a frame wait for others that want the same, as copies of files far
 //! away in the tree do: without that, each batch would decode most frames of the repository.
+//!
+//! As long as threads have nothing to do, they get frames of which nearly all is wanted before the walk is
+//! over. Only copies of what is in those, in parts of the tree that come later, have them decoded again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::id::Id;
@@ -19,6 +23,8 @@ const PLAN_FILES_MAX: usize = 1 << 19;
 const FRAME_BYTES_FOR_ONE: u64 = 8;
 /// What a file counts for besides its bytes: to make it costs as much as to decode some.
 const FILE_BYTES: u64 = 4 << 10;
+/// A frame is handed out early once of so many parts of its bytes all but one are wanted.
+const FRAME_PARTS: u64 = 8;
 /// Files of a job: so many of one frame still are work for several threads, which each decode it.
 const JOB_FILES_MAX: usize = 1 << 14;
 
@@ -61,52 +67,63 @@ pub(super) struct Job {
     pub(super) files: Vec<(Spot, FileTask)>,
 }
 
-/// A file with where its bytes are.
-#[derive(Debug)]
-struct PlacedFile {
-    frame: Option<Arc<PackFrame>>,
-    spot: Spot,
-    /// Whether it is left for a later batch.
-    waits: bool,
-    task: FileTask,
+/// Files of one frame, or those that are in none.
+#[derive(Debug, Default)]
+struct FrameFiles {
+    frame: Option<PackFrame>,
+    files: Vec<(Spot, FileTask)>,
+    /// Bytes of the frame that they want, and what they count for besides.
+    wanted_bytes: u64,
+    cost_bytes: u64,
 }
 
-impl PlacedFile {
-    fn frame_key(&self) -> Option<FrameKey> {
-        self.frame.as_deref().map(|frame| (frame.pack, frame.place.offset))
+impl FrameFiles {
+    fn push(&mut self, spot: Spot, task: FileTask) {
+        if self.files.len() == self.files.capacity() {
+            // Vectors that double would take a third more memory.
+            self.files.reserve_exact(self.files.len() / 4 + 16);
+        }
+        self.files.push((spot, task));
+        self.wanted_bytes += u64::from(spot.length);
+        self.cost_bytes += u64::from(spot.length) + FILE_BYTES;
     }
-}
 
-/// Sorts files by whether they wait, and by pack and place in it.
-///
-/// Each is moved once only, by a short key: the number of its frame stands for the frame.
-fn sort(files: &mut [PlacedFile]) {
-    let mut frames: Vec<Option<FrameKey>> = Vec::new();
-    for of_frame in files.chunk_by(|a, b| a.frame == b.frame) {
-        frames.extend(of_frame.first().map(PlacedFile::frame_key));
+    fn raw_length(&self) -> u64 {
+        self.frame.map_or(0, |frame| u64::from(frame.place.raw_length))
     }
-    frames.sort_unstable();
-    frames.dedup();
-    files.sort_by_cached_key(|file| {
-        let frame = frames.partition_point(|frame| *frame < file.frame_key()) as u32;
-        (file.waits, frame, file.spot.offset)
-    });
+
+    /// Whether the frame is not worth decoding, as more of its files may come.
+    fn waits(&self) -> bool {
+        self.cost_bytes.saturating_mul(FRAME_BYTES_FOR_ONE) < self.raw_length()
+    }
+
+    /// Whether little else of the frame can come but copies.
+    fn is_full(&self) -> bool {
+        self.wanted_bytes >= self.raw_length() - self.raw_length() / FRAME_PARTS
+    }
 }
 
 /// Files that are to be written, gathered until there are enough.
 #[derive(Debug)]
 pub(super) struct Plan {
-    files: Vec<PlacedFile>,
+    frames: BTreeMap<Option<FrameKey>, FrameFiles>,
+    /// Frames that became full, in that order; some may be gone since.
+    full: Vec<FrameKey>,
+    files: usize,
     files_max: usize,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { files: Vec::new(), files_max: PLAN_FILES_MAX }
+        Self::of(PLAN_FILES_MAX)
     }
 }
 
 impl Plan {
+    fn of(files_max: usize) -> Self {
+        Self { frames: BTreeMap::new(), full: Vec::new(), files: 0, files_max }
+    }
+
     /// Adds a file, after looking up where its bytes are.
     pub(super) fn push(&mut self, store: &Store, task: FileTask) {
         let place = place(store, &task);
@@ -115,71 +132,71 @@ impl Plan {
 
     fn push_placed(&mut self, place: Option<(PackFrame, Spot)>, task: FileTask) {
         let (frame, spot) = place.unzip();
-        let last = self.files.last().and_then(|file| file.frame.as_ref());
-        let frame = frame.map(|frame| match last {
-            Some(last) if **last == frame => Arc::clone(last),
-            _ => Arc::new(frame),
-        });
+        let key = frame.map(|frame| (frame.pack, frame.place.offset));
+        let of_frame = self.frames.entry(key).or_default();
+        of_frame.frame = frame;
+        let was_full = of_frame.is_full();
         // Those that are in no frame keep their order.
-        let spot = spot.unwrap_or(Spot { offset: self.files.len() as u32, length: 0 });
-        self.files.push(PlacedFile { frame, spot, waits: false, task });
+        let spot = spot.unwrap_or(Spot { offset: of_frame.files.len() as u32, length: 0 });
+        of_frame.push(spot, task);
+        self.full.extend(key.filter(|_| !was_full && of_frame.is_full()));
+        self.files += 1;
     }
 
     /// Whether no more files can be held: a batch is to be taken.
     pub(super) fn is_full(&self) -> bool {
-        self.files.len() >= self.files_max
+        self.files >= self.files_max
+    }
+
+    /// Takes the files of a frame of which nearly all is wanted, if there is one.
+    pub(super) fn take_full_frame(&mut self) -> Option<Batch> {
+        while let Some(key) = self.full.pop() {
+            if let Some(of_frame) = self.frames.remove(&Some(key)) {
+                self.files -= of_frame.files.len();
+                return Some(Batch(vec![of_frame]));
+            }
+        }
+        None
     }
 
     /// Takes the files of those frames of which much is wanted, and those that are in none; all, if
     /// too few are left to gather more.
     pub(super) fn take_batch(&mut self) -> Batch {
-        self.sort_by_place();
-        for of_frame in self.files.chunk_by_mut(|a, b| a.frame == b.frame) {
-            let wanted: u64 =
-                of_frame.iter().map(|file| u64::from(file.spot.length) + FILE_BYTES).sum();
-            let frame = of_frame.first().and_then(|file| file.frame.as_deref());
-            let waits = frame.is_some_and(|frame| {
-                wanted.saturating_mul(FRAME_BYTES_FOR_ONE) < u64::from(frame.place.raw_length)
-            });
-            of_frame.iter_mut().for_each(|file| file.waits = waits);
+        let waiting = self.frames.values().filter(|of_frame| of_frame.waits());
+        let waiting: usize = waiting.map(|of_frame| of_frame.files.len()).sum();
+        if waiting > self.files_max / 2 {
+            return self.take_all();
         }
-        sort(&mut self.files);
-        let taken = self.files.partition_point(|file| !file.waits);
-        let is_stuck = self.files.len() - taken > self.files_max / 2;
-        let waiting = if is_stuck { Vec::new() } else { self.files.split_off(taken) };
-        Batch(std::mem::replace(&mut self.files, waiting))
+        let frames = std::mem::take(&mut self.frames).into_iter();
+        let (left, taken) = frames.partition(|(_, of_frame): &(_, FrameFiles)| of_frame.waits());
+        self.frames = left;
+        self.files = waiting;
+        let taken: BTreeMap<_, _> = taken;
+        Batch(taken.into_values().collect())
     }
 
     /// Takes all files, as no more will come.
     pub(super) fn take_all(&mut self) -> Batch {
-        self.sort_by_place();
-        Batch(std::mem::take(&mut self.files))
-    }
-
-    fn sort_by_place(&mut self) {
-        self.files.iter_mut().for_each(|file| file.waits = false);
-        sort(&mut self.files);
+        self.files = 0;
+        Batch(std::mem::take(&mut self.frames).into_values().collect())
     }
 }
 
 /// Files to be written, by pack and place in it.
 #[derive(Debug)]
-pub(super) struct Batch(Vec<PlacedFile>);
+pub(super) struct Batch(Vec<FrameFiles>);
 
 impl Batch {
     /// The jobs, one at a time.
     pub(super) fn jobs(self) -> impl Iterator<Item = Job> {
-        let mut files = self.0.into_iter().peekable();
-        std::iter::from_fn(move || {
-            let PlacedFile { frame, spot, task, .. } = files.next()?;
-            let mut job = Job { frame: frame.as_deref().copied(), files: vec![(spot, task)] };
-            let is_of_job = |file: &PlacedFile| frame.is_some() && file.frame == frame;
-            while job.files.len() < JOB_FILES_MAX
-                && let Some(file) = files.next_if(is_of_job)
-            {
-                job.files.push((file.spot, file.task));
-            }
-            Some(job)
+        self.0.into_iter().flat_map(|FrameFiles { frame, mut files, .. }| {
+            files.sort_by_key(|(spot, _)| spot.offset);
+            let job_files = if frame.is_some() { JOB_FILES_MAX } else { 1 };
+            let mut files = files.into_iter();
+            std::iter::from_fn(move || {
+                let files: Vec<_> = files.by_ref().take(job_files).collect();
+                (!files.is_empty()).then_some(Job { frame, files })
+            })
         })
     }
 }
@@ -201,7 +218,7 @@ mod tests {
     use crate::format::compress::Codec;
     use crate::format::tree::Metadata;
     use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     const RAW_LENGTH: u32 = 1 << 20;
 
@@ -243,29 +260,36 @@ mod tests {
                 0..200,
             ),
             files_max in 1_usize..60,
+            is_idle: bool,
         ) {
-            let mut plan = Plan { files: Vec::new(), files_max };
+            let mut plan = Plan::of(files_max);
             let mut batches = Vec::new();
             for (number, (of, length)) in files.iter().enumerate() {
                 let offset = number as u32;
                 let place = of.map(|of| (frame(of), Spot { offset, length: *length }));
                 plan.push_placed(place, task(number));
+                if is_idle {
+                    batches.extend(plan.take_full_frame().map(jobs));
+                    let mut of_frames = plan.frames.values().filter(|files| files.frame.is_some());
+                    prop_assert!(!of_frames.any(FrameFiles::is_full));
+                }
                 if plan.is_full() {
                     batches.push(jobs(plan.take_batch()));
-                    prop_assert!(plan.files.len() <= files_max / 2);
-                    let mut wanted = BTreeMap::new();
-                    for file in &plan.files {
-                        *wanted.entry(file.frame_key()).or_insert(0) +=
-                            u64::from(file.spot.length) + FILE_BYTES;
-                    }
-                    prop_assert!(!wanted.contains_key(&None));
-                    for wanted in wanted.into_values() {
-                        prop_assert!(wanted * FRAME_BYTES_FOR_ONE < u64::from(RAW_LENGTH));
+                    prop_assert!(plan.files <= files_max / 2);
+                    for (key, of_frame) in &plan.frames {
+                        let lengths = of_frame.files.iter().map(|(spot, _)| spot.length);
+                        let wanted = lengths.map(|length| u64::from(length) + FILE_BYTES);
+                        prop_assert!(key.is_some());
+                        prop_assert!(
+                            wanted.sum::<u64>() * FRAME_BYTES_FOR_ONE < u64::from(RAW_LENGTH)
+                        );
                     }
                 }
+                let held = plan.frames.values().map(|of_frame| of_frame.files.len());
+                prop_assert_eq!(held.sum::<usize>(), plan.files);
             }
             batches.push(jobs(plan.take_all()));
-            prop_assert!(plan.files.is_empty());
+            prop_assert!(plan.frames.is_empty() && plan.files == 0);
             let mut seen = BTreeSet::new();
             for batch in &batches {
                 let mut frames = BTreeSet::new();
@@ -287,8 +311,7 @@ mod tests {
     fn copies_of_files_far_away_are_written_together() {
         // Each stretch of a tree has a frame of its own, and copies of one file of each other.
         let (stretches, of_stretch) = (20_u8, 200);
-        let mut plan =
-            Plan { files: Vec::new(), files_max: 2 * (of_stretch + usize::from(stretches)) };
+        let mut plan = Plan::of(2 * (of_stretch + usize::from(stretches)));
         let mut batches = Vec::new();
         for stretch in 0..stretches {
             let own = std::iter::repeat_n(stretch, of_stretch);

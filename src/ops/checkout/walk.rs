@@ -9,12 +9,13 @@ use super::later::{Claim, Later};
 use super::made::MadeDirectories;
 use super::pipeline::Jobs;
 use super::plan::{FileDirectory, FileTask, Plan};
-use super::{Checkout, CheckoutError, LoadedXattrs, Wanted};
+use super::settle::give_metadata;
+use super::{Checkout, CheckoutError, Wanted};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::DEPTH_MAX;
 use crate::base::path::join;
-use crate::format::tree::{self, Entry, Metadata, Node};
+use crate::format::tree::{self, Entry, Node};
 use crate::target::{Overwrite, TargetDirectory, TargetError};
 
 pub(super) struct Walk<'c, 'a> {
@@ -36,33 +37,8 @@ impl Walked {
     /// Makes links and special nodes, then gives directories their metadata.
     pub(super) fn finish(self, checkout: &Checkout<'_>) -> Result<(), CheckoutError> {
         self.later.run(checkout)?;
-        self.directories.for_each(|path, metadata| {
-            let directory = checkout.root.open_directory(path);
-            let applied =
-                directory.and_then(|directory| apply(checkout, &directory, path, metadata));
-            applied.or_else(|error| checkout.target_failed(path, error))
-        })?;
-        if let Some(metadata) = &checkout.request.root {
-            apply(checkout, &checkout.root.open_directory(b"")?, b"", metadata)?;
-        }
-        Ok(())
+        give_metadata(checkout, &self.directories)
     }
-}
-
-fn apply(
-    checkout: &Checkout<'_>,
-    directory: &TargetDirectory,
-    path: &[u8],
-    metadata: &Metadata,
-) -> Result<(), TargetError> {
-    match LoadedXattrs::load(checkout.store, &metadata.xattrs) {
-        Ok(xattrs) => {
-            let not_kept = xattrs.with(metadata, |wanted| directory.apply(wanted))?;
-            checkout.not_kept(path, not_kept);
-        }
-        Err(error) => checkout.read_failed(path, &error),
-    }
-    Ok(())
 }
 
 impl<'c, 'a> Walk<'c, 'a> {
@@ -129,6 +105,11 @@ impl<'c, 'a> Walk<'c, 'a> {
                             let task = FileTask { directory, entry, group };
                             self.plan.push(self.checkout.store, task);
                         }
+                    }
+                    if self.jobs.are_wanted()
+                        && let Some(batch) = self.plan.take_full_frame()
+                    {
+                        self.jobs.hand_out(batch)?;
                     }
                     if self.plan.is_full() {
                         self.jobs.hand_out(self.plan.take_batch())?;

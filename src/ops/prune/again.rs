@@ -37,6 +37,7 @@ pub(super) fn mark_again(
     };
     let new: Vec<Id> = rescue.kept_packs().filter(is_new).collect();
     rescue.packs.extend(new);
+    rescue.run()?;
     let mut loose = Vec::new();
     store.for_each_loose(|id, _| {
         if !rescue.condemned.loose.contains(&id) && !census.is_met(&id) {
@@ -44,12 +45,14 @@ pub(super) fn mark_again(
         }
         Ok::<(), ReadError>(())
     })?;
+    // Some of them are left over, and nothing needs them.
+    rescue.is_unneeded = true;
     rescue.loose = loose;
     rescue.run()
 }
 
-/// Takes off the list what packs and loose objects need that stay, though they were not looked at
-/// before.
+/// Takes off the list what packs and loose objects refer to that stay and were not looked at before. What jobs and
+/// refs lead to was.
 pub(super) fn keep(
     packs: BTreeSet<Id>,
     loose: &BTreeSet<Id>,
@@ -60,73 +63,61 @@ pub(super) fn keep(
         return Ok(());
     }
     let mut rescue = Rescue::new(store, condemned)?;
+    rescue.is_unneeded = true;
     rescue.packs.extend(packs);
     rescue.loose.extend(loose);
     rescue.run()
 }
 
-/// A name on the list.
+/// A name on the list. Packs go before loose objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
-    Pack(Id),
     Loose(Id),
+    Pack(Id),
 }
 
 /// All names on a list.
-fn names(condemned: &Condemned) -> impl Iterator<Item = Name> {
+pub(super) fn names(condemned: &Condemned) -> impl Iterator<Item = Name> {
     let packs = condemned.packs.iter().copied().map(Name::Pack);
     packs.chain(condemned.loose.iter().copied().map(Name::Loose))
 }
 
 /// The names on a list, each after all of them that refer to it: so whatever is left of them, when not all are
-/// deleted, is complete. Those that refer to each other are left out.
+/// deleted, is complete. Those that refer to each other, and what these refer to, are left out.
+///
+/// Holds a number for each name, and looks at each twice.
 pub(super) fn in_order(condemned: &Condemned, store: &Store) -> Result<Vec<Name>, PruneError> {
     let mut others = condemned.clone();
     let mut rescue = Rescue::new(store, &mut others)?;
-    let mut referrers: BTreeMap<Name, usize> = names(condemned).map(|name| (name, 0)).collect();
-    let covered = store.covered_packs();
-    let mut references = BTreeMap::new();
+    rescue.is_unneeded = true;
+    let mut referrers: BTreeMap<Name, u32> = names(condemned).map(|name| (name, 0)).collect();
     for name in names(condemned) {
-        let looked_at = match name {
-            // Nobody can meet what is in there, and so what it refers to.
-            Name::Pack(pack) if !covered.contains_key(&pack) => Ok(()),
-            Name::Pack(pack) => {
-                rescue.condemned.packs.remove(&pack);
-                rescue.pack(&pack)
+        match rescue.references(name)? {
+            Some(referred) => {
+                for other in referred {
+                    referrers.entry(other).and_modify(|count| *count += 1);
+                }
             }
-            Name::Loose(id) => {
-                rescue.condemned.loose.remove(&id);
-                rescue.loose(&id)
-            }
-        };
-        let (packs, loose) = (std::mem::take(&mut rescue.packs), std::mem::take(&mut rescue.loose));
-        rescue.condemned.packs.extend(&packs);
-        rescue.condemned.loose.extend(&loose);
-        match name {
-            Name::Pack(pack) => drop(rescue.condemned.packs.insert(pack)),
-            Name::Loose(id) => drop(rescue.condemned.loose.insert(id)),
+            // What it refers to cannot be told: it may be any of the others.
+            None => referrers
+                .iter_mut()
+                .filter(|(other, _)| **other != name)
+                .for_each(|(_, count)| *count += 1),
         }
-        let packs = packs.into_iter().map(Name::Pack);
-        let referred: Vec<Name> = match looked_at {
-            Ok(()) => packs.chain(loose.into_iter().map(Name::Loose)).collect(),
-            // What it refers to cannot be told.
-            Err(PruneError::Needed(_)) => names(condemned).filter(|other| *other != name).collect(),
-            Err(error) => return Err(error),
-        };
-        for other in &referred {
-            referrers.entry(*other).and_modify(|count| *count += 1);
-        }
-        references.insert(name, referred);
     }
-    let is_free = |(_, count): &(&Name, &usize)| **count == 0;
+    let is_free = |(_, count): &(&Name, &u32)| **count == 0;
     let mut free: Vec<Name> = referrers.iter().filter(is_free).map(|(name, _)| *name).collect();
     let mut order = Vec::new();
     while let Some(name) = free.pop() {
         order.push(name);
-        for other in references.get(&name).into_iter().flatten() {
-            if let Some(count) = referrers.get_mut(other) {
-                *count -= 1;
-                free.extend((*count == 0).then_some(*other));
+        let referred = match rescue.references(name)? {
+            Some(referred) => referred,
+            None => referrers.keys().filter(|other| **other != name).copied().collect(),
+        };
+        for other in referred {
+            if let Some(count) = referrers.get_mut(&other) {
+                *count = count.saturating_sub(1);
+                free.extend((*count == 0).then_some(other));
             }
         }
     }
@@ -143,12 +134,21 @@ struct Rescue<'p> {
     packs: Vec<Id>,
     /// Loose objects that stay and are to be looked at.
     loose: Vec<Id>,
+    /// Whether what stays is not needed: what it refers to and is lost, or cannot be read of it, changes
+    /// nothing then.
+    is_unneeded: bool,
 }
 
 impl<'p> Rescue<'p> {
     fn new(store: &'p Store, condemned: &'p mut Condemned) -> Result<Self, PruneError> {
-        let mut rescue =
-            Self { store, condemned, there: BTreeMap::new(), packs: Vec::new(), loose: Vec::new() };
+        let mut rescue = Self {
+            store,
+            condemned,
+            there: BTreeMap::new(),
+            packs: Vec::new(),
+            loose: Vec::new(),
+            is_unneeded: false,
+        };
         rescue.look()?;
         Ok(rescue)
     }
@@ -189,6 +189,34 @@ impl<'p> Rescue<'p> {
         }
     }
 
+    /// What a name on the list refers to that is on it, too; `None` if that cannot be told. The list is as before
+    /// afterwards.
+    fn references(&mut self, name: Name) -> Result<Option<Vec<Name>>, PruneError> {
+        let looked_at = match name {
+            Name::Pack(pack) => {
+                self.condemned.packs.remove(&pack);
+                self.pack(&pack)
+            }
+            Name::Loose(id) => {
+                self.condemned.loose.remove(&id);
+                self.loose(&id)
+            }
+        };
+        let (packs, loose) = (std::mem::take(&mut self.packs), std::mem::take(&mut self.loose));
+        self.condemned.packs.extend(&packs);
+        self.condemned.loose.extend(&loose);
+        match name {
+            Name::Pack(pack) => drop(self.condemned.packs.insert(pack)),
+            Name::Loose(id) => drop(self.condemned.loose.insert(id)),
+        }
+        let packs = packs.into_iter().map(Name::Pack);
+        match looked_at {
+            Ok(()) => Ok(Some(packs.chain(loose.into_iter().map(Name::Loose)).collect())),
+            Err(PruneError::Needed(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a pack is there as an index says.
     fn has(&self, record: &PackRecord) -> bool {
         self.there.get(&record.name) == Some(&record.length_bytes)
@@ -196,7 +224,7 @@ impl<'p> Rescue<'p> {
 
     /// Sees to it that a copy of an object stays; with `as_base`, a whole one.
     fn need(&mut self, id: &Id, kind: Kind, as_base: bool) -> Result<(), PruneError> {
-        if self.find(id, as_base)? {
+        if self.find(id, as_base)? || self.is_unneeded {
             return Ok(());
         }
         // It may have been published since the index was listed.
@@ -250,16 +278,31 @@ impl<'p> Rescue<'p> {
                     continue;
                 }
                 // Of two lists of one object, each has chunks of its own.
-                let stored = self.store.load_copy(&id, place.kind, &record, &place)?;
-                self.refers(&id, place.kind, &stored)?;
+                let stored = self.store.load_copy(&id, place.kind, &record, &place);
+                let referred = stored
+                    .map_err(PruneError::from)
+                    .and_then(|stored| self.refers(&id, place.kind, &stored));
+                self.or_unneeded(referred)?;
             }
         }
         Ok(())
     }
 
     fn loose(&mut self, id: &Id) -> Result<(), PruneError> {
-        let Some((kind, stored)) = self.store.load_loose_copy(id)? else { return Ok(()) };
-        self.refers(id, kind, &stored)
+        let loaded = self.store.load_loose_copy(id).map_err(PruneError::from);
+        let referred = loaded.and_then(|loaded| match loaded {
+            Some((kind, stored)) => self.refers(id, kind, &stored),
+            None => Ok(()),
+        });
+        self.or_unneeded(referred)
+    }
+
+    /// What came of looking at something that stays; that it cannot be read is no matter if nothing needs it.
+    fn or_unneeded(&self, looked_at: Result<(), PruneError>) -> Result<(), PruneError> {
+        match looked_at {
+            Err(PruneError::Needed(_)) if self.is_unneeded => Ok(()),
+            other => other,
+        }
     }
 
     /// What an object refers to has to stay.

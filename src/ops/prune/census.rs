@@ -13,6 +13,7 @@ use super::roots::Roots;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::monitor::Monitor;
+use crate::format::delta::Base;
 use crate::format::index::{PackRecord, Place};
 use crate::format::pack::PackClass;
 use crate::ops::closure::{Reached, Walk};
@@ -153,11 +154,20 @@ impl Census {
     /// The best copy of an object; as a base, of those that can serve as one.
     fn copy(&self, store: &Store, id: &Id, as_base: bool) -> Result<Option<Found>, ReadError> {
         let is_there = |record: &PackRecord| self.has(record);
-        let is_sound = |record: &PackRecord, place: &Place| self.is_sound(store, record, place);
+        // A copy that is a difference from what is lost is of no use, however sound it is.
+        let is_usable = |record: &PackRecord, place: &Place, is_alone: bool| {
+            place.base.is_none_or(|base| self.has_base(store, &base))
+                && (is_alone || self.is_sound(store, record, place))
+        };
         match as_base {
-            true => store.find_base_where(id, is_there, is_sound),
-            false => store.find_where(id, is_there, is_sound),
+            true => store.find_base_where(id, is_there, is_usable),
+            false => store.find_where(id, is_there, is_usable),
         }
+    }
+
+    /// Whether there is a copy of an object that can be a base.
+    fn has_base(&self, store: &Store, base: &Base) -> bool {
+        self.copy(store, &base.id, true).is_ok_and(|found| found.is_some())
     }
 
     /// Whether the frame at a place is as it was written. Asked where there is another copy, so that the
@@ -266,12 +276,19 @@ impl Census {
         self.needs(id, place.kind) && self.chosen(store, id).ok().flatten().is_some_and(is_it)
     }
 
-    /// Whether all that a stored copy refers to, or is stored as a difference from, is needed.
+    /// Whether all that a stored copy refers to is needed, and so is what it is stored as a difference from, in a
+    /// copy that can be a base.
     ///
     /// What an unneeded tree, snapshot or list refers to is not looked at; mostly some of it is not.
-    pub(super) fn may_stay(&self, place: &Place, is_live: bool) -> bool {
+    pub(super) fn may_stay(&self, store: &Store, place: &Place, is_live: bool) -> bool {
         let refers = matches!(place.kind, Kind::Tree | Kind::Snapshot) || place.is_list;
-        (is_live || !refers) && place.base.is_none_or(|base| self.needs(&base.id, base.kind))
+        let is_whole = |found: Found| !found.is_list && found.base().is_none();
+        let keeps_base = |base: Base| {
+            self.needs(&base.id, base.kind)
+                && (self.bases.contains(&base.id)
+                    || self.chosen(store, &base.id).ok().flatten().is_some_and(is_whole))
+        };
+        (is_live || !refers) && place.base.is_none_or(keeps_base)
     }
 
     /// Calls `each` with every copy in the packs that are there: each pack once, though several
@@ -331,7 +348,7 @@ impl Census {
                 tally.dead_bytes += share;
             }
             tally.holds_needed |= self.met.contains(id);
-            tally.must_go |= !self.may_stay(place, is_live);
+            tally.must_go |= !self.may_stay(store, place, is_live);
             if place.kind.is_metadata() || place.is_list {
                 tally.class = PackClass::Metadata;
             }
@@ -347,13 +364,14 @@ impl Census {
         let (mut dead_bytes, mut live) = (0, 0);
         store.for_each_loose(|id, length_bytes| {
             let is_needed = self.met.contains(&id);
+            let chosen = if is_needed { self.chosen(store, &id)? } else { None };
             // One that is in a pack too is kept if that copy is damaged.
             let is_better = |found: Found| match found.pack {
                 Some(copy) => !self.is_sound(store, &copy.pack, &copy.place),
                 None => true,
             };
-            let is_chosen = is_needed && self.chosen(store, &id)?.is_some_and(is_better);
-            if is_chosen {
+            let is_kept = |found: Found| self.needs(&id, found.kind) && is_better(found);
+            if chosen.is_some_and(is_kept) {
                 live += 1;
             } else {
                 dead_bytes += length_bytes;

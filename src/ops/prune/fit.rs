@@ -5,34 +5,70 @@
 use std::collections::BTreeSet;
 
 use super::PruneError;
-use super::again::{Name, in_order, keep};
+use super::again::{Name, in_order, keep, names};
+use crate::base::id::Id;
 use crate::repository::RepositoryError;
 use crate::store::{Condemned, Store};
 
-/// Takes names off the list until it has at most `most`; how many it took.
+/// Takes names off the list until a generation can name all of them, which can name `most`; how many it took.
 ///
-/// Where it has to, it looks at all that is on the list: about a million packs and loose objects.
+/// What a prune has condemned that was killed then goes first, and by itself: some of it may be deleted
+/// already, so that the rest is not complete. Where it has to, this looks at all that is on the list: about
+/// a million packs and loose objects.
 pub(super) fn fit(
     condemned: &mut Condemned,
     most: usize,
+    before: &Condemned,
     store: &Store,
 ) -> Result<u64, PruneError> {
-    let before = condemned.packs.len() + condemned.loose.len();
-    if before <= most {
+    let count = count_of(condemned);
+    if count <= most {
         return Ok(0);
     }
-    let (mut packs, mut loose) = (BTreeSet::new(), BTreeSet::new());
-    for name in in_order(condemned, store)?.into_iter().take(most) {
-        match name {
-            Name::Pack(name) => packs.extend(condemned.packs.take(&name)),
-            Name::Loose(id) => loose.extend(condemned.loose.take(&id)),
+    let mut first = both(condemned, before);
+    // Nobody can meet what is in packs that no index covers, or that are gone.
+    let covered = store.covered_packs();
+    let listed = store.backend().list("packs")?.into_iter();
+    let there: BTreeSet<Id> =
+        listed.filter_map(|listed| listed.name.strip_suffix(".pack")?.parse().ok()).collect();
+    let is_met = |name: &Id| covered.contains_key(name) && there.contains(name);
+    let (met, unmet): (BTreeSet<Id>, BTreeSet<Id>) =
+        condemned.packs.iter().partition(|name| is_met(name));
+    condemned.packs = met;
+    let room = most.saturating_sub(count_of(&first));
+    let goes_on = count_of(&first) > 0;
+    first.packs.extend(unmet.into_iter().take(room));
+    if !goes_on {
+        let room = most - first.packs.len();
+        let ordered = in_order(condemned, store)?;
+        // What refers to each other goes at once, or not at all.
+        let known: BTreeSet<Name> = ordered.iter().copied().collect();
+        let others: Vec<Name> = names(condemned).filter(|name| !known.contains(name)).collect();
+        for name in ordered.into_iter().chain(others).take(room) {
+            match name {
+                Name::Pack(name) => drop(first.packs.insert(name)),
+                Name::Loose(id) => drop(first.loose.insert(id)),
+            }
         }
     }
-    let first = Condemned { packs, loose };
-    let rest = std::mem::replace(condemned, first);
-    keep(rest.packs, &rest.loose, store, condemned)?;
-    match condemned.packs.len() + condemned.loose.len() {
+    let packs: BTreeSet<Id> = condemned.packs.difference(&first.packs).copied().collect();
+    let loose: BTreeSet<Id> = condemned.loose.difference(&first.loose).copied().collect();
+    *condemned = first;
+    keep(packs, &loose, store, condemned)?;
+    match count_of(condemned) {
         0 => Err(RepositoryError::TooManyCondemned.into()),
-        left => Ok((before - left) as u64),
+        left => Ok((count - left) as u64),
+    }
+}
+
+fn count_of(condemned: &Condemned) -> usize {
+    condemned.packs.len() + condemned.loose.len()
+}
+
+/// What is on both lists.
+fn both(one: &Condemned, other: &Condemned) -> Condemned {
+    Condemned {
+        packs: one.packs.intersection(&other.packs).copied().collect(),
+        loose: one.loose.intersection(&other.loose).copied().collect(),
     }
 }

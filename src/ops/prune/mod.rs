@@ -144,8 +144,8 @@ impl Prune<'_> {
         condemned.packs.extend(self.indexed_but_gone()?);
         census.release_lone_bases(repository.store(), &choice, self.monitor)?;
         let repacked = self.repack(&census, &choice, &mut condemned, &mut report)?;
-        report.postponed =
-            fit::fit(&mut condemned, self.options.condemned_max, repository.store())?;
+        let (most, store) = (self.options.condemned_max, repository.store());
+        report.postponed = fit::fit(&mut condemned, most, &store.condemned(), store)?;
         if condemned.packs.is_empty() && condemned.loose.is_empty() {
             // A generation counts the jobs whose files are removed. Older ones stay, as sessions that
             // nobody has waited for may obey them.

@@ -109,7 +109,7 @@ impl Copier<'_> {
         for (number, place) in places(&frame) {
             let id = frame.objects[number].id;
             let is_live = self.census.is_live(self.store, &id, pack, &place);
-            let stays = self.census.may_stay(&place, is_live);
+            let stays = self.census.may_stay(self.store, &place, is_live);
             may_stay &= stays;
             bytes += u64::from(place.length);
             match is_live {

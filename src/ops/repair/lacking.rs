@@ -3,12 +3,13 @@
 //! Invariant: a snapshot of which nothing is lost becomes no other, and one that was written anew names
 //! the one that it stands for, as its parent and in its description.
 
+use std::collections::HashSet;
+
 use super::RepairError;
 use super::without::{Lost, Without};
 use crate::base::hash::object_id;
 use crate::base::id::Id;
 use crate::base::kind::Kind;
-use crate::base::path::is_within;
 use crate::format::links;
 use crate::format::snapshot::{BytesText, RootRecord, Skipped, Snapshot};
 use crate::repository::{Repository, RepositoryError};
@@ -38,15 +39,24 @@ pub(super) enum State {
     Lost,
 }
 
-/// What the description of a snapshot says that was written anew.
+/// What the description of a snapshot says that was written anew: before and behind the number of the job.
+const STANDS_FOR: [&str; 2] = [" of job ", ", without what was lost of it"];
+
 fn stands_for(id: &Id, job: u64) -> String {
-    format!("snapshot {} of job {job}, without what was lost of it", id.short())
+    let [before, behind] = STANDS_FOR;
+    format!("snapshot {}{before}{job}{behind}", id.short())
 }
 
-/// Whether a snapshot is one that was found in this job, written anew.
-pub(super) fn is_rewritten_from(snapshot: &Snapshot, id: &Id, job: u64) -> bool {
-    let says = |said: &String| said.contains(&stands_for(id, job));
-    snapshot.parent == Some(*id) && snapshot.description.as_ref().is_some_and(says)
+/// The job that a snapshot stands for, if it was written anew: the first one of all that it came from.
+pub(super) fn origin_of(snapshot: &Snapshot) -> Option<u64> {
+    let said = snapshot.description.as_ref()?;
+    let from = format!("snapshot {}{}", snapshot.parent?.short(), STANDS_FOR[0]);
+    if !said.contains(&from) {
+        return None;
+    }
+    let numbers = said.split(STANDS_FOR[0]).skip(1);
+    let mut numbers = numbers.filter_map(|said| said.split_once(STANDS_FOR[1])?.0.parse().ok());
+    numbers.next()
 }
 
 /// Looks at all that a snapshot needs.
@@ -132,12 +142,15 @@ fn root_links(
         lost.push(Lost { path: Vec::new(), reason: LINKS, is_left_out: false });
         return;
     };
-    let gone: Vec<&[u8]> =
+    let gone: HashSet<&[u8]> =
         lost.iter().filter(|lost| lost.is_left_out).map(|lost| &*lost.path).collect();
     if gone.is_empty() {
         return;
     }
-    let is_gone = |path: &[u8]| gone.iter().any(|gone| is_within(path, gone));
+    let is_gone = |path: &[u8]| {
+        let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        above.chain([path.len()]).any(|end| gone.contains(&path[..end]))
+    };
     let groups: links::Groups = groups
         .into_iter()
         .map(|group| group.into_iter().filter(|path| !is_gone(path)).collect::<Vec<_>>())

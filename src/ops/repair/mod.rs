@@ -108,13 +108,15 @@ pub enum Action {
         /// The snapshot.
         snapshot: Id,
     },
-    /// No snapshot of a project was written anew, since the newest one cannot be read at all: an older
-    /// one would pass for the newest.
+    /// No snapshot of a project was written anew, since the newest one cannot be read at all, or its job: an
+    /// older one would pass for the newest.
     NotRewritten {
         /// The project.
         project: String,
-        /// The job of its newest snapshot.
+        /// The job of its newest snapshot, or one that may be.
         job: u64,
+        /// Whether it is the file of the job that cannot be read.
+        is_job_damaged: bool,
     },
 }
 

@@ -88,14 +88,16 @@ pub(super) fn unreadable(machine: &Machine, config: &Config) -> Result<BTreeSet<
 pub(super) fn newest_is_last(machine: &Machine, config: &Config) -> Result<(), String> {
     let repository = open(machine, config, None);
     let jobs = repository.jobs(|_, _| ()).map_err(|error| format!("{error:?}"))?;
-    let mut stands_for: BTreeMap<u64, u64> = BTreeMap::new();
+    let (mut stands_for, mut published): (BTreeMap<u64, u64>, BTreeMap<Id, u64>) =
+        Default::default();
     for job in &jobs {
-        let snapshot = job.projects.get("app").map(|id| repository.snapshot(id));
-        let Some(Ok(snapshot)) = snapshot else { continue };
+        let Some(id) = job.projects.get("app") else { continue };
+        let Ok(snapshot) = repository.snapshot(id) else { continue };
         let said = snapshot.description.unwrap_or_default();
-        let of = said.rsplit_once(" of job ").and_then(|(_, said)| said.split(',').next());
+        let of = said.split_once(" of job ").and_then(|(_, said)| said.split(',').next());
         let origin = of.and_then(|number| number.parse().ok()).unwrap_or(job.number);
         let origin = stands_for.get(&origin).copied().unwrap_or(origin);
+        let origin = *published.entry(*id).or_insert(origin);
         stands_for.insert(job.number, origin);
     }
     let live = jobs.iter().filter(|job| job.snapshot("app").is_some());

@@ -138,6 +138,7 @@ impl<'s> Schedule<'s> {
     /// Lets the disk lose a pack, whatever needs it, or flip a bit of one of which there are copies enough.
     fn harm(&mut self) -> Result<(), String> {
         let (machine, config) = (self.machine, self.config);
+        let is_lost = self.random.one_in(3);
         for _ in 0..4 {
             let packs = machine.world().list("packs");
             let Some((name, Some(bytes))) =
@@ -146,7 +147,6 @@ impl<'s> Schedule<'s> {
                 continue;
             };
             let name = format!("packs/{name}");
-            let is_lost = self.random.one_in(3);
             let harmed: Option<Arc<[u8]>> = (!is_lost).then(|| {
                 let mut bytes = bytes.to_vec();
                 let at = bytes.len() / 4 + self.random.below(bytes.len() as u64 / 4) as usize;
