@@ -181,15 +181,12 @@ fn a_difference_from_what_is_lost_is_not_kept_in_the_place_of_another_copy() {
         let whole = shelf.put(&[(1, None)]);
         shelf.put(&[(2, Some(1))]);
         fs::remove_file(shelf.sandbox.path(&format!(".runup/packs/{whole}.pack"))).unwrap();
-        match is_loose {
-            true => {
-                shelf.sandbox.write("again", &version(2));
-                shelf.sandbox.run("runup-hash-object -w again").succeeds();
-            }
-            false => {
-                shelf.put(&[(3, None)]);
-                shelf.put(&[(2, Some(3))]);
-            }
+        if is_loose {
+            shelf.sandbox.write("again", &version(2));
+            shelf.sandbox.run("runup-hash-object -w again").succeeds();
+        } else {
+            shelf.put(&[(3, None)]);
+            shelf.put(&[(2, Some(3))]);
         }
         shelf.publish(&[2]);
         for _ in 0..2 {
