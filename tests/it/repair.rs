@@ -179,6 +179,13 @@ fn a_pack_that_holds_bases_of_deltas_heals() {
     }
 }
 
+/// Backs up; the packs that came of it.
+fn packs_of_backup(kept: &mut Kept) -> BTreeSet<PathBuf> {
+    let before = kept.packs();
+    kept.backup();
+    kept.packs().difference(&before).cloned().collect()
+}
+
 /// Flips a bit in each KiB before the footer.
 fn damage_all(pack: &Path) {
     let mut bytes = fs::read(pack).unwrap();
@@ -464,14 +471,10 @@ fn the_newest_refs_and_generation_are_missed_once_a_job_knows_of_them() {
 fn nothing_is_written_anew_behind_a_newest_snapshot_that_is_lost() {
     let mut kept = Kept::new();
     kept.change("gone", &noise(3000, 6000));
-    let before = kept.packs();
-    kept.backup();
-    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    let new = packs_of_backup(&mut kept);
     fs::remove_file(&of_class(&new, true)[0]).unwrap();
     kept.change("gone", b"other");
-    let before = kept.packs();
-    kept.backup();
-    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    let new = packs_of_backup(&mut kept);
     fs::remove_file(&of_class(&new, false)[0]).unwrap();
     let records = kept.sandbox.run("runup repair --rewrite --json").exits(4).records();
     assert!(actions(&records).contains("not_rewritten"));
@@ -484,9 +487,7 @@ fn nothing_is_written_anew_behind_a_newest_snapshot_that_is_lost() {
 fn nothing_is_written_anew_behind_a_job_that_cannot_be_read() {
     let mut kept = Kept::new();
     kept.change("gone", &noise(3000, 6000));
-    let before = kept.packs();
-    kept.backup();
-    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    let new = packs_of_backup(&mut kept);
     fs::remove_file(&of_class(&new, true)[0]).unwrap();
     fs::remove_file(kept.sandbox.path("tree/gone")).unwrap();
     kept.backup();
@@ -506,9 +507,7 @@ fn nothing_is_written_anew_behind_a_job_that_cannot_be_read() {
 fn a_newest_state_that_was_forgotten_meanwhile_comes_back_in_front() {
     let mut kept = Kept::new();
     kept.change("gone", &noise(3000, 6000));
-    let before = kept.packs();
-    kept.backup();
-    let new: BTreeSet<PathBuf> = kept.packs().difference(&before).cloned().collect();
+    let new = packs_of_backup(&mut kept);
     fs::remove_file(kept.sandbox.path("tree/gone")).unwrap();
     kept.backup();
     kept.change("later", b"later");

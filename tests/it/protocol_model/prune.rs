@@ -278,6 +278,10 @@ impl Prune {
                 if !matches!(flaw, Flaw::RefsNotSynced | Flaw::TablesRemovedUnsynced) {
                     repository.refs.sync();
                 }
+                // Those that come after a job that is removed keep its number taken.
+                if flaw != Flaw::JobsRemovedUnsynced {
+                    repository.jobs.sync();
+                }
                 At::Tidy
             }
             At::Tidy => {
