@@ -26,15 +26,15 @@ pub(super) fn fit(
         return Ok(0);
     }
     let mut first = both(condemned, before);
-    // Nobody can meet what is in packs that no index covers, or that are gone.
+    // Nobody can meet what is in packs that are gone, which a check tells as damage until then, or that no
+    // index covers.
     let covered = store.covered_packs();
     let listed = store.backend().list("packs")?.into_iter();
     let there: BTreeSet<Id> =
         listed.filter_map(|listed| listed.name.strip_suffix(".pack")?.parse().ok()).collect();
     let is_met = |name: &Id| covered.contains_key(name) && there.contains(name);
-    let (met, unmet): (BTreeSet<Id>, BTreeSet<Id>) =
-        condemned.packs.iter().partition(|name| is_met(name));
-    condemned.packs = met;
+    let mut unmet: Vec<Id> = condemned.packs.extract_if(.., |name| !is_met(name)).collect();
+    unmet.sort_by_key(|name| there.contains(name));
     let room = most.saturating_sub(count_of(&first));
     let goes_on = count_of(&first) > 0;
     first.packs.extend(unmet.into_iter().take(room));
