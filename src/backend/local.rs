@@ -4,18 +4,18 @@
 //! it, and no file is changed or truncated once it has its name. Order and reasons:
 //! runup-repository(5), WRITE PROTOCOL.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::flush::{Failed, Flushes};
 use super::lost;
 use super::session::{self, LocalSession, TRIES, random_id};
 use super::{Backend, BackendError, Created, Listed, Mapped, NewFile, RandomRead, Session};
@@ -68,10 +68,7 @@ pub(super) struct Shared {
     path: PathBuf,
     pub(super) exclusive_rename: bool,
     next_temporary: AtomicU64,
-    /// Directories with names that are not synced yet.
-    unsynced: Mutex<BTreeSet<String>>,
-    /// Directories that could not be synced, so that nobody knows what of them is durable.
-    unsyncable: Mutex<BTreeMap<String, Errno>>,
+    flushes: Flushes,
     /// The session of somebody else without which nothing is published.
     leaned_on: OnceLock<String>,
 }
@@ -94,8 +91,7 @@ impl Local {
             path: path.to_owned(),
             exclusive_rename,
             next_temporary: AtomicU64::new(0),
-            unsynced: Mutex::default(),
-            unsyncable: Mutex::default(),
+            flushes: Flushes::default(),
             leaned_on: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -257,14 +253,10 @@ impl Shared {
         BackendError::io(action, &self.path.join(name).to_string_lossy(), error)
     }
 
-    fn unsynced(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn make_directory(&self, name: &str) -> Result<(), BackendError> {
         match rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o700)) {
             Ok(()) => {
-                self.unsynced().insert(directory_of(name).to_owned());
+                self.flushes.note(directory_of(name));
                 Ok(())
             }
             Err(Errno::EXIST) => Ok(()),
@@ -340,26 +332,28 @@ impl Shared {
         rustix::fs::unlinkat(&self.root, from, AtFlags::empty())
     }
 
-    fn unsyncable(&self) -> MutexGuard<'_, BTreeMap<String, Errno>> {
-        self.unsyncable.lock().unwrap_or_else(PoisonError::into_inner)
+    fn flush(&self, directory: &str) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = if directory.is_empty() { "." } else { directory };
+        sync_open_directory(&rustix::fs::openat(&self.root, path, flags, Mode::empty())?)
     }
 
-    /// Fails if a flush of the directory has failed. It is not tried again: the system would tell
-    /// success, as it has forgotten what it could not write.
-    fn check_syncable(&self, name: &str) -> Result<(), BackendError> {
-        let failed = self.unsyncable().get(name).copied();
-        failed.map_or(Ok(()), |error| Err(self.error("sync", name, error)))
+    /// Flushes a directory, and before it whatever holds it, if names in them may not be durable.
+    fn flush_noted(&self, directory: &str) -> Result<(), Failed> {
+        let parent = directory_of(directory);
+        // Those in the root are made with the repository.
+        if !parent.is_empty() {
+            self.flushes.anchor(directory, parent, || self.flush(parent))?;
+        }
+        self.flushes.flush_noted(directory, || self.flush(directory))
+    }
+
+    fn not_flushed(&self, (directory, error): Failed) -> BackendError {
+        self.error("sync", &directory, error)
     }
 
     pub(super) fn sync_directory(&self, name: &str) -> Result<(), BackendError> {
-        self.check_syncable(name)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let path = if name.is_empty() { "." } else { name };
-        let directory = rustix::fs::openat(&self.root, path, flags, Mode::empty());
-        directory.and_then(|directory| sync_open_directory(&directory)).map_err(|error| {
-            self.unsyncable().insert(name.to_owned(), error);
-            self.error("sync", name, error)
-        })
+        self.flushes.flush(name, || self.flush(name)).map_err(|failed| self.not_flushed(failed))
     }
 }
 
@@ -497,25 +491,24 @@ impl Backend for Local {
     }
 
     fn sync(&self, directory: &str) -> Result<(), BackendError> {
-        // The root holds the directories, so new ones are made durable with what they hold.
-        for name in [directory_of(directory), directory] {
-            self.shared.check_syncable(name)?;
-            if self.shared.unsynced().remove(name) {
-                self.shared.sync_directory(name)?;
-            }
-        }
-        Ok(())
+        let shared = &self.shared;
+        // It holds the directories, so new ones are made durable with what they hold.
+        let root = shared.flushes.flush_noted("", || shared.flush(""));
+        let flushed = root.and_then(|()| shared.flush_noted(directory));
+        flushed.map_err(|failed| shared.not_flushed(failed))
     }
 
     fn note_unsynced(&self, directory: &str) {
-        self.shared.unsynced().insert(directory.to_owned());
+        self.shared.flushes.note(directory);
     }
 
     fn sync_all(&self) -> Result<(), BackendError> {
-        let failed = self.shared.unsyncable().keys().next().cloned();
-        failed.map_or(Ok(()), |name| self.shared.check_syncable(&name))?;
-        let directories = std::mem::take(&mut *self.shared.unsynced());
-        directories.iter().try_for_each(|directory| self.shared.sync_directory(directory))
+        let shared = &self.shared;
+        let flushed = shared.flushes.check().and_then(|()| {
+            let mut noted = shared.flushes.noted().into_iter();
+            noted.try_for_each(|directory| shared.flush_noted(&directory))
+        });
+        flushed.map_err(|failed| shared.not_flushed(failed))
     }
 
     fn try_lock_maintenance(
@@ -683,10 +676,14 @@ impl NewFile for LocalNewFile {
         }
         match renamed {
             Ok(()) => {
-                shared.unsynced().insert(directory_of(name).to_owned());
+                shared.flushes.note(directory_of(name));
                 Ok(Created::New)
             }
-            Err(Errno::EXIST) => Ok(Created::Existed),
+            // Whoever was first may not have made the name durable yet.
+            Err(Errno::EXIST) => {
+                shared.flushes.note(directory_of(name));
+                Ok(Created::Existed)
+            }
             Err(error) => Err(shared.error("publish", name, error)),
         }
     }

@@ -4,6 +4,7 @@
 //! never changes. Only a backend renames, links or syncs.
 
 mod error;
+mod flush;
 mod local;
 mod lost;
 mod session;

@@ -5,7 +5,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::{InsertOptions, Inserter, ReadError, Store, Stored, Worker, WriteError};
-use crate::backend::{Backend, Created};
+use crate::backend::{Backend, BackendError, Created};
 use crate::base::id::Id;
 use crate::base::kind::Kind;
 use crate::base::limits::FRAME_OBJECT_BYTES_MAX;
@@ -23,8 +23,15 @@ pub(super) struct LooseObjects {
 /// The file name of a loose object.
 pub(super) fn loose_file(id: &Id) -> String {
     let digits = id.to_hex();
-    let (head, tail) = digits.split_at(2);
-    format!("objects/{head}/{tail}")
+    let (_, tail) = digits.split_at(2);
+    format!("{}/{tail}", loose_directory(id))
+}
+
+/// The directory of the file of a loose object.
+fn loose_directory(id: &Id) -> String {
+    let digits = id.to_hex();
+    let (head, _) = digits.split_at(2);
+    format!("objects/{head}")
 }
 
 impl LooseObjects {
@@ -84,9 +91,15 @@ impl Store {
     }
 
     pub(super) fn note_loose_unsynced(&self, id: &Id) {
-        let name = loose_file(id);
-        let (directory, _) = name.rsplit_once('/').unwrap_or_default();
-        self.backend.note_unsynced(directory);
+        self.backend.note_unsynced(&loose_directory(id));
+    }
+
+    /// Makes the name of an object durable that was found stored: one in a pack has a durable name.
+    pub(super) fn sync_loose(&self, id: &Id) -> Result<(), BackendError> {
+        match self.is_packed(id) {
+            true => Ok(()),
+            false => self.backend.sync(&loose_directory(id)),
+        }
     }
 
     /// Reads a loose file, whose bytes are not compared with the id yet; `None` if there is none.
@@ -153,8 +166,7 @@ impl Store {
         let mut file = self.backend.create(session)?;
         file.write(&stored)?;
         let created = file.publish(&name)?;
-        let (directory, _) = name.rsplit_once('/').unwrap_or_default();
-        self.backend.sync(directory)?;
+        self.backend.sync(&loose_directory(id))?;
         self.loose.note(id);
         Ok(created)
     }

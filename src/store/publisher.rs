@@ -110,7 +110,8 @@ impl<'s> Publisher<'s> {
             }
             self.publish_waiting()?;
         }
-        self.store.backend.sync("index")?;
+        // Also of what was found stored by somebody else.
+        self.store.backend.sync_all()?;
         Ok(self.report)
     }
 

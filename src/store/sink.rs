@@ -219,10 +219,11 @@ impl<'s> LooseSink<'s> {
         is_list: bool,
         bytes: &[u8],
     ) -> Result<(), WriteError> {
-        if !self.store.is_present(id)? {
-            self.store.put_loose(self.session, id, kind, is_list, bytes)?;
-            self.new_objects += 1;
+        if self.store.is_present(id)? {
+            return self.store.sync_loose(id).map_err(WriteError::from);
         }
+        self.store.put_loose(self.session, id, kind, is_list, bytes)?;
+        self.new_objects += 1;
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod actors;
 mod backend;
 mod book;
 mod schedule;
+mod told;
 mod turns;
 mod world;
 

@@ -33,7 +33,10 @@ pub(super) fn fit(
     let there: BTreeSet<Id> =
         listed.filter_map(|listed| listed.name.strip_suffix(".pack")?.parse().ok()).collect();
     let is_met = |name: &Id| covered.contains_key(name) && there.contains(name);
-    let mut unmet: Vec<Id> = condemned.packs.extract_if(.., |name| !is_met(name)).collect();
+    let (met, unmet): (BTreeSet<Id>, BTreeSet<Id>) =
+        condemned.packs.iter().partition(|name| is_met(name));
+    condemned.packs = met;
+    let mut unmet: Vec<Id> = unmet.into_iter().collect();
     unmet.sort_by_key(|name| there.contains(name));
     let room = most.saturating_sub(count_of(&first));
     let goes_on = count_of(&first) > 0;

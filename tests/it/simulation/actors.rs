@@ -140,6 +140,12 @@ impl Hands<'_> {
         Ok(())
     }
 
+    /// What a tree is made of: often what somebody else stored before, or stores just now.
+    fn content(&mut self) -> Random {
+        let seed = self.random.next();
+        Random(if self.random.one_in(2) { seed % 4 } else { seed })
+    }
+
     fn publish(
         &mut self,
         repository: &Repository,
@@ -151,8 +157,9 @@ impl Hands<'_> {
         let compression = self.config.compression();
         let options = InsertOptions { workers: 1, compression, again: into == Into::PacksAgain };
         let inserter = Inserter::new(repository.store(), session.id(), options);
+        let mut content = self.content();
         let mut store = |sink: &mut dyn ObjectSink| -> Result<Id, WriteError> {
-            let root = put_tree(sink, &mut self.random)?;
+            let root = put_tree(sink, &mut content)?;
             let bytes = labels.snapshot(RootRecord::of_tree(root), parent).encode();
             put_any(sink, Kind::Snapshot, &bytes)
         };
@@ -169,13 +176,11 @@ impl Hands<'_> {
         let session = repository.write_session()?;
         let options = InsertOptions::new(1, self.config.compression());
         let inserter = Inserter::new(repository.store(), session.id(), options);
+        let mut content = self.content();
         let stored = match self.random.one_in(2) {
-            true => inserter.run_one(|worker| put_tree(worker, &mut self.random))?.0,
-            false => {
-                put_tree(&mut LooseSink::new(repository.store(), session.id()), &mut self.random)?
-            }
+            true => inserter.run_one(|worker| put_tree(worker, &mut content))?.0,
+            false => put_tree(&mut LooseSink::new(repository.store(), session.id()), &mut content)?,
         };
-        repository.backend().sync_all()?;
         Ok(stored)
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Simulated {
     /// `None` for somebody who only looks, and whom no process notices.
     process: Option<usize>,
     unsynced: Arc<Mutex<BTreeSet<String>>>,
+    /// Directories whose names this program has made durable.
+    anchored: Arc<Mutex<BTreeSet<String>>>,
     leaned_on: Arc<OnceLock<String>>,
 }
 
@@ -70,6 +72,7 @@ impl Simulated {
             machine: machine.clone(),
             process,
             unsynced: Arc::default(),
+            anchored: Arc::default(),
             leaned_on: Arc::default(),
         }
     }
@@ -118,6 +121,21 @@ impl Simulated {
     fn sync_now(&self, directory: &str) {
         self.step("sync", directory, |world| world.sync(directory));
     }
+
+    fn sync_noted(&self, directory: &str) {
+        let parent = directory_of(directory);
+        let anchored = || self.anchored.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_anchored = parent.is_empty() || anchored().contains(directory);
+        let is_unsynced = self.unsynced().remove(parent);
+        if is_unsynced || !is_anchored {
+            self.sync_now(parent);
+            anchored().insert(directory.to_owned());
+        }
+        let is_unsynced = self.unsynced().remove(directory);
+        if is_unsynced {
+            self.sync_now(directory);
+        }
+    }
 }
 
 impl Backend for Simulated {
@@ -163,12 +181,7 @@ impl Backend for Simulated {
     }
 
     fn sync(&self, directory: &str) -> Result<(), BackendError> {
-        for name in [directory_of(directory), directory] {
-            let is_unsynced = self.unsynced().remove(name);
-            if is_unsynced {
-                self.sync_now(name);
-            }
-        }
+        self.sync_noted(directory);
         Ok(())
     }
 
@@ -177,8 +190,8 @@ impl Backend for Simulated {
     }
 
     fn sync_all(&self) -> Result<(), BackendError> {
-        let directories = std::mem::take(&mut *self.unsynced());
-        directories.iter().for_each(|directory| self.sync_now(directory));
+        let directories = self.unsynced().clone();
+        directories.iter().for_each(|directory| self.sync_noted(directory));
         Ok(())
     }
 
@@ -212,7 +225,6 @@ impl Backend for Simulated {
             Err(Refused::Missing) => return Ok(()),
         }
         self.note_unsynced(directory_of(from));
-        self.note_unsynced(directory_of(directory_of(to)));
         self.note_unsynced(directory_of(to));
         Ok(())
     }
@@ -314,12 +326,9 @@ impl NewFile for File {
     fn publish(self: Box<Self>, name: &str) -> Result<Created, BackendError> {
         let _lock = self.own.lock_publication(&self.session)?;
         let bytes: Arc<[u8]> = self.bytes.as_slice().into();
-        if !self.own.step("publish", name, |world| world.create(name, bytes)) {
-            return Ok(Created::Existed);
-        }
-        self.own.note_unsynced(directory_of(directory_of(name)));
+        let is_new = self.own.step("publish", name, |world| world.create(name, bytes));
         self.own.note_unsynced(directory_of(name));
-        Ok(Created::New)
+        Ok(if is_new { Created::New } else { Created::Existed })
     }
 }
 
@@ -349,7 +358,15 @@ impl Session for OpenSession {
             return Ok(Published::Fenced);
         }
         let _lock = lock?;
-        match self.own.step("publish", name, |world| world.rename(&self.name(), name)) {
+        let rename = |world: &mut World| match world.rename(&self.name(), name) {
+            Err(Refused::Missing) if world.flaw == Flaw::FenceNotSeen => {
+                let fenced = format!("fenced/{}", self.id);
+                world.overwrite(&fenced, record);
+                world.rename(&fenced, name)
+            }
+            renamed => renamed,
+        };
+        match self.own.step("publish", name, rename) {
             Ok(()) => {
                 self.is_open = false;
                 self.own.sync_now(directory_of(name));

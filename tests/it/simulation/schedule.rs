@@ -17,7 +17,7 @@ use crate::random::Random;
 /// Lines of the trace that are told of a schedule that broke a promise.
 const LINES: usize = 200;
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config {
         format_version: FORMAT_VERSION,
         repository_id: "0".repeat(32),
