@@ -64,19 +64,22 @@ impl Flushes {
         self.act(state, directory, act)
     }
 
-    /// Flushes the directory that holds this one, if its name is not known to be durable: another
-    /// process may have made it just now.
+    /// Flushes the directory that holds these, if the names of some are not known to be durable: another
+    /// process may have made them just now.
     pub(super) fn anchor(
         &self,
-        directory: &str,
+        directories: &[&str],
         parent: &str,
         act: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Failed> {
-        if self.state().anchored.contains(directory) {
+        let is_anchored =
+            |state: &State| directories.iter().all(|directory| state.anchored.contains(*directory));
+        if is_anchored(&self.state()) {
             return self.flush_noted(parent, act);
         }
         self.flush(parent, act)?;
-        self.state().anchored.insert(directory.to_owned());
+        let anchored = directories.iter().map(|directory| (*directory).to_owned());
+        self.state().anchored.extend(anchored);
         Ok(())
     }
 
@@ -185,12 +188,13 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(())
         };
-        for (directory, expected) in [("objects/ab", 1), ("objects/ab", 1), ("objects/cd", 2)] {
-            flushes.anchor(directory, "objects", flush).unwrap();
-            assert_eq!(count.load(Ordering::Relaxed), expected, "{directory}");
+        let (ab, cd): (&[_], &[_]) = (&["objects/ab"], &["objects/ab", "objects/cd"]);
+        for (directories, expected) in [(ab, 1), (ab, 1), (cd, 2), (cd, 2)] {
+            flushes.anchor(directories, "objects", flush).unwrap();
+            assert_eq!(count.load(Ordering::Relaxed), expected, "{directories:?}");
         }
         flushes.note("objects");
-        flushes.anchor("objects/ab", "objects", flush).unwrap();
+        flushes.anchor(ab, "objects", flush).unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 }

@@ -4,6 +4,7 @@
 //! it, and no file is changed or truncated once it has its name. Order and reasons:
 //! runup-repository(5), WRITE PROTOCOL.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -338,14 +339,19 @@ impl Shared {
         sync_open_directory(&rustix::fs::openat(&self.root, path, flags, Mode::empty())?)
     }
 
-    /// Flushes a directory, and before it whatever holds it, if names in them may not be durable.
-    fn flush_noted(&self, directory: &str) -> Result<(), Failed> {
-        let parent = directory_of(directory);
-        // Those in the root are made with the repository.
-        if !parent.is_empty() {
-            self.flushes.anchor(directory, parent, || self.flush(parent))?;
+    /// Flushes directories, and before them what holds them, where names in these may not be durable.
+    fn flush_noted(&self, directories: &[&str]) -> Result<(), Failed> {
+        let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for directory in directories {
+            below.entry(directory_of(directory)).or_default().push(directory);
         }
-        self.flushes.flush_noted(directory, || self.flush(directory))
+        // Those in the root are made with the repository.
+        let holders = below.iter().filter(|(holder, _)| !holder.is_empty());
+        for (holder, directories) in holders {
+            self.flushes.anchor(directories, holder, || self.flush(holder))?;
+        }
+        let mut directories = directories.iter();
+        directories.try_for_each(|name| self.flushes.flush_noted(name, || self.flush(name)))
     }
 
     fn not_flushed(&self, (directory, error): Failed) -> BackendError {
@@ -494,7 +500,7 @@ impl Backend for Local {
         let shared = &self.shared;
         // It holds the directories, so new ones are made durable with what they hold.
         let root = shared.flushes.flush_noted("", || shared.flush(""));
-        let flushed = root.and_then(|()| shared.flush_noted(directory));
+        let flushed = root.and_then(|()| shared.flush_noted(&[directory]));
         flushed.map_err(|failed| shared.not_flushed(failed))
     }
 
@@ -504,10 +510,9 @@ impl Backend for Local {
 
     fn sync_all(&self) -> Result<(), BackendError> {
         let shared = &self.shared;
-        let flushed = shared.flushes.check().and_then(|()| {
-            let mut noted = shared.flushes.noted().into_iter();
-            noted.try_for_each(|directory| shared.flush_noted(&directory))
-        });
+        let noted = shared.flushes.noted();
+        let noted: Vec<&str> = noted.iter().map(String::as_str).collect();
+        let flushed = shared.flushes.check().and_then(|()| shared.flush_noted(&noted));
         flushed.map_err(|failed| shared.not_flushed(failed))
     }
 

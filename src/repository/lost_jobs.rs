@@ -2,7 +2,7 @@
 //!
 //! Invariant: as long as all jobs are gone, none is published, so that a prune finds none and stops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Repository, RepositoryError};
 use crate::base::id::Id;
@@ -53,7 +53,7 @@ impl Repository {
         // Each of them named one at least, unless it named what was stored before.
         let snapshots = self.stored_snapshots()?.len() as u64;
         session.publish_above(&BTreeMap::new(), snapshots)?;
-        self.count_jobs(0)
+        self.count_jobs(0, BTreeSet::new())
     }
 
     fn stored_snapshots(&self) -> Result<Vec<Id>, RepositoryError> {

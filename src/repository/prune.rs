@@ -4,11 +4,14 @@
 //! Invariant: each step is one of those of runup-repository(5), WRITE PROTOCOL, and safe wherever the
 //! prune ends before the next one.
 
+use std::collections::BTreeSet;
+
 use super::jobs::{Job, numbered_file, parse_job_number};
 use super::refs::{RefTable, table_file};
 use super::session::{Generation, WriteSession};
 use super::{Repository, RepositoryError};
 use crate::backend::{BackendError, Created, Listed};
+use crate::base::id::Id;
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::format::control;
 use crate::store::Condemned;
@@ -118,18 +121,25 @@ fn numbered(listed: &[Listed]) -> Vec<u64> {
 impl Repository {
     /// Publishes the newest generation once more, so that it counts the numbers of all jobs up to now: they
     /// are not given again, and that one of them is missing is no loss any more; nor is it that the
-    /// generation `gone`, if there was one, is missing. Durable on return.
+    /// generation `gone`, if there was one, is missing. The loose objects in `condemned_loose` are condemned
+    /// with it. Durable on return.
     ///
     /// To be called by whoever holds the maintenance lock.
     ///
     /// # Errors
     ///
     /// The newest generation is damaged; the backend fails.
-    pub fn count_jobs(&self, gone: u64) -> Result<(), RepositoryError> {
+    pub fn count_jobs(
+        &self,
+        gone: u64,
+        condemned_loose: BTreeSet<Id>,
+    ) -> Result<(), RepositoryError> {
         let session = self.write_session()?;
         let newest = self.newest_generation()?;
         let number = newest.number.max(gone) + 1;
-        session.publish_generation(number, &newest.into_condemned())
+        let mut condemned = newest.into_condemned();
+        condemned.loose.extend(condemned_loose);
+        session.publish_generation(number, &condemned)
     }
 
     /// Publishes the newest table of refs once more, with a number above that of one that is gone. Durable on

@@ -346,6 +346,34 @@ fn control_files_are_set_aside_where_others_stand_for_them_or_on_request() {
 }
 
 #[test]
+fn what_a_prune_had_begun_to_delete_does_not_pass_for_complete_where_its_list_is_lost() {
+    let kept = Kept::new();
+    let run = |script: &str| kept.sandbox.run(script);
+    kept.sandbox.write("long", &noise(5 << 20, 7100));
+    let store = "runup-hash-object -w --loose --plain long";
+    let long = run(store).succeeds().stdout();
+    let whole =
+        run("echo whole | runup-hash-object -w --loose --stdin --plain").succeeds().stdout();
+    // A prune was killed when it had deleted a chunk.
+    let loose = run("cd .runup/objects && find -type f | tr -d ./").succeeds().stdout();
+    let chunk = loose.lines().find(|id| ![long.trim(), whole.trim()].contains(id)).unwrap();
+    let file = format!(".runup/objects/{}/{}", &chunk[..2], &chunk[2..]);
+    fs::remove_file(kept.sandbox.path(&file)).unwrap();
+    kept.sandbox.write(".runup/gc/00000009", b"damaged");
+    run("runup repair --drop-control").succeeds();
+    let generation = run("cat .runup/gc/00000010").succeeds().stdout();
+    assert!(generation.contains(long.trim()), "{generation}");
+    assert!(!generation.contains(whole.trim()), "{generation}");
+    let tree = "b3sum long | runup-mktree --plain";
+    run(tree).exits(1);
+    // Its list is stored again, and so is the chunk.
+    run(store).succeeds();
+    run(tree).succeeds();
+    run("runup-cat-object -p $(runup-hash-object --plain long) | cmp - long").succeeds();
+    run("runup prune --max-unused 0% && runup check --read-data").succeeds();
+}
+
+#[test]
 fn directories_and_locks_that_are_missing_are_made() {
     let names = ["objects", "index", "forgotten", "pruned", "sessions", "gc", "fenced", "refs"];
     for name in names.into_iter().chain(["maintenance.lock", "publication.lock"]) {

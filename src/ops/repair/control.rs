@@ -10,8 +10,12 @@
 //!   is gone, nothing is pruned.
 //! - Of the generations only the newest counts, and as long as that is damaged nothing can be stored.
 //!   Without it, what it condemned is not condemned any more, which is safe as no prune is at work: the
-//!   next one condemns anew. The one before is published once more, too.
+//!   next one condemns anew. What that had begun to delete, and is not complete any more, is condemned
+//!   at once. The one before is published once more, with that.
 
+use std::collections::BTreeSet;
+
+use super::incomplete::incomplete_loose;
 use super::{Action, RepairError, RepairOptions, set_aside};
 use crate::base::limits::CONTROL_FILE_BYTES_MAX;
 use crate::ops::fsck::FsckReport;
@@ -139,7 +143,11 @@ impl Gone<'_> {
     fn count_jobs(&mut self) -> Result<(), RepairError> {
         if !self.is_counted && (self.has_jobs || self.generation.is_some()) {
             self.is_counted = true;
-            self.repository.count_jobs(self.generation.unwrap_or(0))?;
+            let incomplete = match self.generation {
+                Some(_) => incomplete_loose(self.repository.store())?,
+                None => BTreeSet::new(),
+            };
+            self.repository.count_jobs(self.generation.unwrap_or(0), incomplete)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! what is left, and of another check. What a source still has is stored again by the next backup.
 
 mod control;
+mod incomplete;
 mod lacking;
 mod rewrite;
 mod without;

@@ -419,13 +419,3 @@ fn put_tree<S: ObjectSink + ?Sized>(sink: &mut S, random: &mut Random) -> Result
     }
     put_any(sink, Kind::Tree, &tree::encode(&root))
 }
-
-/// Whether a list is there of which a chunk is not.
-pub(super) fn has_broken_lists(machine: &Machine, config: &Config) -> bool {
-    let repository = open(machine, config, None);
-    let store = repository.store();
-    let is_broken = |id: &Id| {
-        store.is_present(id).unwrap_or(false) && !store.is_intact(id, Kind::Blob).unwrap_or(true)
-    };
-    versions(FILES - 1).iter().any(|(_, id)| is_broken(id))
-}

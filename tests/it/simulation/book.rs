@@ -61,14 +61,16 @@ pub(super) fn read_all(
     let mut walk = Walk::new(store);
     walk.run(&Reached { id, kind, path: None }, &mut |reached| {
         let Reached { id, kind, .. } = *reached;
-        let found = store.find_anywhere(&id)?.ok_or(ReadError::Missing { id, kind })?;
+        let mut found = store.find_anywhere(&id)?.ok_or(ReadError::Missing { id, kind })?;
         let copy = found.pack.map(|found| (id, found.pack.name, found.place.frame.offset));
-        let is_proved = copy.is_some_and(|copy| proved.contains(&copy));
+        let is_proved = found.base().is_none() && copy.is_some_and(|copy| proved.contains(&copy));
         let is_there = |pack: Id| repository.backend().length(&format!("packs/{pack}.pack"));
         if !is_proved || copy.is_some_and(|(_, pack, _)| !matches!(is_there(pack), Ok(Some(_)))) {
             store.load(&id, kind)?;
             proved.extend(copy);
         }
+        // It was read with what it is a difference from, or in another copy.
+        found.pack.iter_mut().for_each(|found| found.place.base = None);
         Ok::<_, ReadError>(Some(found))
     })
 }

@@ -8,7 +8,7 @@ use runup::format::chunker::ChunkerParameters;
 use runup::format::config::{Config, FORMAT_VERSION, Publication};
 
 use super::Flaw;
-use super::actors::{Hands, Role, has_broken_lists};
+use super::actors::{Hands, Role};
 use super::backend::Machine;
 use super::book::{Book, Proved, check, newest_is_last, unreadable};
 use super::turns::Killed;
@@ -155,8 +155,7 @@ impl<'s> Schedule<'s> {
             });
             machine.world().harm(&name, harmed.as_ref());
             let lost = unreadable(machine, config)?;
-            // Only backups that know of the loss look for the chunks of what is there.
-            if !is_lost && !lost.is_empty() || has_broken_lists(machine, config) {
+            if !is_lost && !lost.is_empty() {
                 machine.world().harm(&name, Some(bytes));
                 continue;
             }
