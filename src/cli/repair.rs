@@ -139,7 +139,7 @@ impl Command for Repair {
           and pins; or none, where there is no other. Until then nothing is pruned, and no tag or pin
           is changed.
         - The newest generation, which stops every backup while it is damaged. What it condemned is
-          not condemned any more.
+          not condemned any more, but for loose objects of which a prune has deleted a part already.
 
         A damaged `config` is beyond repair: it is written once and never changes, so a copy of it
         from any time will do.
