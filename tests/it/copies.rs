@@ -272,3 +272,26 @@ fn what_nobody_can_meet_is_in_no_ones_way() {
     let rounds = prune_in_parts(&sandbox, &look, 2);
     assert!(rounds >= 3, "{rounds}");
 }
+
+#[test]
+fn what_a_killed_prune_condemned_goes_first() {
+    let (sandbox, look) = many_jobs(9);
+    let packs = fs::read_dir(sandbox.path(".runup/packs")).unwrap().map(|pack| pack.unwrap());
+    let is_metadata = |pack: &fs::DirEntry| fs::read(pack.path()).unwrap()[10] != 0;
+    let modified = |pack: &fs::DirEntry| pack.metadata().unwrap().modified().unwrap();
+    let first = packs.filter(is_metadata).min_by_key(modified).unwrap();
+    let name = first.file_name().into_string().unwrap();
+    sandbox.run("runup forget --keep-last 1").succeeds();
+    // It may have deleted what this refers to.
+    let repository = Repository::open(&sandbox.path(".runup")).unwrap();
+    let name = name.strip_suffix(".pack").unwrap().parse().unwrap();
+    let condemned = Condemned { packs: [name].into(), ..Condemned::default() };
+    repository.write_session().unwrap().condemn(&condemned).unwrap();
+    let options =
+        PruneOptions { unused: Unused::Bytes(0), condemned_max: 1, ..PruneOptions::default() };
+    let repository = Repository::open(&sandbox.path(".runup")).unwrap();
+    let report = prune(&repository, &options, &Problems::default(), &mut |_| ()).unwrap();
+    assert!(report.postponed > 8, "{report:?}");
+    assert!(!first.path().exists());
+    assert!(prune_in_parts(&sandbox, &look, 7) > 1);
+}
